@@ -1,0 +1,313 @@
+/*
+ * nibble: transformer models on CPUs, from int8 and int4 weights.
+ *
+ * Rules that hold for every function here:
+ *   - Who creates frees; freeing NULL is fine.  Memory the library hands out as `char **` or
+ *     `int32_t **` is released with nib_free().
+ *   - A function that can fail returns enum nib_status and, where `err` is not NULL, a sentence with the
+ *     cause and the next step.  On failure the out parameters are set to NULL or 0.  The library never
+ *     prints, exits or aborts.
+ *   - A model is read-only and may be shared by threads.  A context, a sampler and a text stream are
+ *     used by one thread at a time.
+ *   - Ids are int32_t and count from 0; text is UTF-8 and need not end in a zero byte where a length
+ *     is passed.
+ *   - For one model file, one input and one set of options, logits are equal bit for bit on every CPU,
+ *     thread count, batch and chunking (docs/numerics.md).
+ *
+ * Example (compiled and run as a test):
+ *
+ *     struct nib_model *model;
+ *     struct nib_context *context;
+ *     struct nib_error err;
+ *     if (nib_model_open(&model, path, NULL, &err) != NIB_OK)
+ *         return fprintf(stderr, "%s\n", err.message), 1;
+ *     if (nib_context_create(&context, model, NULL, &err) != NIB_OK)
+ *         return fprintf(stderr, "%s\n", err.message), 1;
+ *
+ *     int32_t *ids;
+ *     size_t n_ids;
+ *     nib_tokenize(model, "The capital of France is", 24, NIB_ADD_SPECIAL, &ids, &n_ids, NULL);
+ *     nib_evaluate(context, &(struct nib_batch){.n_tokens = n_ids, .ids = ids}, NULL);
+ *     int32_t next = nib_argmax(nib_logits(context, 0), nib_model_info(model)->n_vocab);
+ *     nib_free(ids);
+ *     nib_context_free(context);
+ *     nib_model_close(model);
+ */
+#ifndef NIBBLE_H
+#define NIBBLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(NIB_SHARED) && defined(__GNUC__)
+#define NIB_API __attribute__((visibility("default")))
+#else
+#define NIB_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define NIB_VERSION "0.1.0"
+
+NIB_API const char *nib_version(void); /* of the library that is linked, "0.1.0" */
+NIB_API void nib_free(void *memory);   /* what the library handed out */
+
+/* ---- errors ----------------------------------------------------------------------------------- */
+
+enum nib_status {
+    NIB_OK = 0,
+    NIB_ERROR_ARGUMENT,  /* a parameter is out of its range */
+    NIB_ERROR_FILE,      /* a file is malformed, truncated, or holds what nibble does not run */
+    NIB_ERROR_IO,        /* the system refused: no such file, no permission, disk full */
+    NIB_ERROR_MEMORY,    /* not enough memory */
+    NIB_ERROR_CPU,       /* an instruction set was asked for that this CPU does not have */
+    NIB_ERROR_CONTEXT,   /* more tokens than the context holds */
+    NIB_ERROR_TEMPLATE,  /* the chat template is malformed, or refused the conversation */
+    NIB_ERROR_NUMERIC,   /* a logit is not a number: the weights hold NaN or infinity */
+    NIB_ERROR_CANCELLED, /* nib_context_cancel() was called */
+};
+
+struct nib_error {
+    enum nib_status status;
+    char message[508]; /* one sentence, UTF-8, control characters escaped */
+};
+
+/* ---- models ----------------------------------------------------------------------------------- */
+
+struct nib_model;
+
+/* done of total units of work; called from the thread that called nib_model_open() */
+typedef void nib_progress_fn(void *data, uint64_t done, uint64_t total);
+
+struct nib_model_params {
+    const char *isa; /* "scalar", "avx2", "avxvnni", "avx512", "avx512vnni"; NULL: the environment's
+                        NIBBLE_ISA, else the best that this CPU has */
+    int n_threads;   /* for packing; 0: nib_machine_query()'s n_threads */
+    nib_progress_fn *progress; /* may be NULL */
+    void *progress_data;
+};
+
+NIB_API void nib_model_params_init(struct nib_model_params *params);
+
+/*
+ * Open the GGUF file at `path` and pack its weights.  `params` may be NULL for the defaults.  On
+ * success *out is to be released with nib_model_close(), after all contexts made from it.  The file
+ * may be removed or changed once this returns.
+ */
+NIB_API enum nib_status nib_model_open(struct nib_model **out, const char *path,
+                                       const struct nib_model_params *params,
+                                       struct nib_error *err);
+NIB_API void nib_model_close(struct nib_model *model);
+
+struct nib_model_info {
+    const char *family;        /* "llama" */
+    const char *name;          /* what the file calls itself, "" if it does not */
+    const char *isa;           /* instruction set in use: "avx512vnni" */
+    const char *tokenizer;     /* "bpe", "sentencepiece" */
+    const char *pre_tokenizer; /* "smollm", or "" where the kind has none */
+    const char *chat_template; /* Jinja source, NULL if the file has none */
+    uint32_t n_vocab, n_ctx_train, n_layers, n_embd, n_heads, n_kv_heads, d_head, n_ff;
+    uint64_t n_params;         /* weights, each counted once */
+    uint64_t n_file_bytes;     /* tensor data in the file */
+    uint64_t n_packed_bytes;   /* the same in memory */
+    uint64_t n_token_bytes;    /* weight bytes read to generate one token */
+    int32_t bos_id, eos_id;    /* -1 if the model has none */
+    bool adds_bos, adds_eos;   /* by NIB_ADD_SPECIAL */
+};
+
+/* Valid until the model is closed. */
+NIB_API const struct nib_model_info *nib_model_info(const struct nib_model *model);
+
+struct nib_tensor_info {
+    const char *name;      /* "blk.0.attn_q.weight" */
+    const char *type;      /* in the file: "Q4_1" */
+    uint32_t n_dims;       /* 1..4 */
+    uint64_t dims[4];      /* columns first, as GGUF has them */
+    uint64_t n_file_bytes;
+    uint64_t n_packed_bytes;
+};
+
+NIB_API size_t nib_model_tensor_count(const struct nib_model *model);
+NIB_API void nib_model_tensor(const struct nib_model *model, size_t i, struct nib_tensor_info *out);
+
+/* The file's i-th metadata key and its value as text (arrays cut short); false past the end.  The
+ * strings are valid until the model is closed. */
+NIB_API bool nib_model_metadata(const struct nib_model *model, size_t i, const char **key,
+                                const char **value);
+
+/* ---- text and ids ----------------------------------------------------------------------------- */
+
+enum {
+    NIB_ADD_SPECIAL = 1,   /* add BOS and EOS as the model's file says */
+    NIB_PARSE_SPECIAL = 2, /* take "<|im_end|>" in the text for the special token, not for its letters */
+};
+
+/* Invalid UTF-8 in `text` is encoded as the model's byte tokens where it has them, else as U+FFFD. */
+NIB_API enum nib_status nib_tokenize(const struct nib_model *model, const char *text,
+                                     size_t n_bytes, unsigned flags, int32_t **ids, size_t *n_ids,
+                                     struct nib_error *err);
+
+/* The bytes that `ids` stand for; zero-terminated, n_bytes does not count the zero.  Special tokens
+ * print as their names with NIB_PARSE_SPECIAL, else not at all. */
+NIB_API enum nib_status nib_detokenize(const struct nib_model *model, const int32_t *ids,
+                                       size_t n_ids, unsigned flags, char **text, size_t *n_bytes,
+                                       struct nib_error *err);
+
+/* A token's own text, special or not, as stored in the vocabulary; NULL if there is no such id. */
+NIB_API const char *nib_token_name(const struct nib_model *model, int32_t id);
+
+/* Does this id end an answer (end of sequence, end of turn)? */
+NIB_API bool nib_token_is_end(const struct nib_model *model, int32_t id);
+
+/*
+ * Streaming detokenisation: never half a character.  push() gives the text that `id` completed, valid
+ * until the next call; end() gives what is left, incomplete bytes as U+FFFD.  Special tokens give "".
+ */
+struct nib_text_stream;
+NIB_API enum nib_status nib_text_stream_create(struct nib_text_stream **out,
+                                               const struct nib_model *model,
+                                               struct nib_error *err);
+NIB_API const char *nib_text_stream_push(struct nib_text_stream *stream, int32_t id);
+NIB_API const char *nib_text_stream_end(struct nib_text_stream *stream);
+NIB_API void nib_text_stream_free(struct nib_text_stream *stream);
+
+struct nib_chat_message {
+    const char *role; /* "system", "user", "assistant", ... */
+    const char *content;
+};
+
+/*
+ * Render a conversation with the chat template `source`, or the model's own where it is NULL.  The
+ * text is to be tokenized with NIB_PARSE_SPECIAL and without NIB_ADD_SPECIAL.
+ */
+NIB_API enum nib_status nib_chat_format(const struct nib_model *model, const char *source,
+                                        const struct nib_chat_message *messages, size_t n_messages,
+                                        bool add_generation_prompt, char **text,
+                                        struct nib_error *err);
+
+/* ---- contexts: the KV cache and the evaluation of tokens --------------------------------------- */
+
+struct nib_context;
+
+enum nib_kv_type { NIB_KV_F16, NIB_KV_F32 };
+
+struct nib_context_params {
+    uint32_t n_ctx;       /* positions a sequence may have; 0: what the model was trained for */
+    uint32_t n_batch;     /* tokens computed at once, 1..4096; longer batches are cut; default 512 */
+    uint32_t n_sequences; /* independent sequences; default 1 */
+    uint32_t n_logits;    /* rows of logits one nib_evaluate() may ask for; default n_sequences */
+    int n_threads;        /* 0: nib_machine_query()'s n_threads */
+    enum nib_kv_type type_k, type_v; /* what the cache holds; default NIB_KV_F16 */
+    bool kv_cache; /* false: every evaluation recomputes its sequences from their first token */
+};
+
+NIB_API void nib_context_params_init(struct nib_context_params *params);
+NIB_API enum nib_status nib_context_create(struct nib_context **out, const struct nib_model *model,
+                                           const struct nib_context_params *params,
+                                           struct nib_error *err);
+NIB_API void nib_context_free(struct nib_context *context);
+
+struct nib_context_info {
+    uint32_t n_ctx, n_batch, n_sequences, n_logits;
+    int n_threads;
+    uint64_t n_kv_bytes;      /* all sequences at full length */
+    uint64_t n_scratch_bytes; /* everything else */
+    const char *cpu_plan;     /* "2 threads: core 0, core 1", one line */
+};
+
+NIB_API const struct nib_context_info *nib_context_info(const struct nib_context *context);
+
+struct nib_batch {
+    size_t n_tokens;
+    const int32_t *ids;          /* [n_tokens] */
+    const uint32_t *sequences;   /* [n_tokens], or NULL: all of sequence 0 */
+    const bool *wants_logits;    /* [n_tokens], or NULL: the last token of each sequence */
+};
+
+/*
+ * Append tokens to their sequences, in order, and compute the logits that were asked for.  A failure
+ * leaves every sequence as it was.
+ */
+NIB_API enum nib_status nib_evaluate(struct nib_context *context, const struct nib_batch *batch,
+                                     struct nib_error *err);
+
+/* Logits [n_vocab] of the i-th token of the last batch that wanted them; valid until the next call
+ * of nib_evaluate(). */
+NIB_API const float *nib_logits(const struct nib_context *context, size_t i);
+
+/* Tokens in a sequence, and forgetting all after the first `n`. */
+NIB_API uint32_t nib_sequence_length(const struct nib_context *context, uint32_t sequence);
+NIB_API void nib_sequence_truncate(struct nib_context *context, uint32_t sequence, uint32_t n);
+
+/* Make a running nib_evaluate() return NIB_ERROR_CANCELLED soon.  From any thread or signal handler;
+ * a call while nothing runs has no effect. */
+NIB_API void nib_context_cancel(struct nib_context *context);
+
+/* ---- choosing the next token ------------------------------------------------------------------ */
+
+struct nib_sampler;
+
+struct nib_sampler_params {
+    uint64_t seed;
+    uint32_t sequence;   /* tells parallel sequences with one seed apart */
+    float temperature;   /* 0: greedy; default 0.8 */
+    int32_t top_k;       /* 0: off; default 40 */
+    float top_p;         /* 1: off; default 0.95 */
+    float min_p;         /* 0: off; default 0.05 */
+    float repeat_penalty;    /* over prompt and output: logits > 0 are divided by it, others multiplied;
+                                1: off, the default */
+    int32_t repeat_last_n;   /* how many of the latest ids the penalties look at; -1: all; default 64 */
+    float frequency_penalty; /* over the output: times the count; default 0 */
+    float presence_penalty;  /* over the output: once; default 0 */
+    bool wants_logprob;      /* fill nib_choice.logprob */
+};
+
+struct nib_choice {
+    int32_t id;
+    float logprob; /* of the model's own distribution, before penalties and filters */
+};
+
+NIB_API void nib_sampler_params_init(struct nib_sampler_params *params);
+NIB_API enum nib_status nib_sampler_create(struct nib_sampler **out,
+                                           const struct nib_sampler_params *params, size_t n_vocab,
+                                           struct nib_error *err);
+NIB_API void nib_sampler_free(struct nib_sampler *sampler);
+
+/* Ids that repeat_penalty sees but that were not generated. */
+NIB_API enum nib_status nib_sampler_add_prompt(struct nib_sampler *sampler, const int32_t *ids,
+                                               size_t n_ids, struct nib_error *err);
+
+/* Choose from logits [n_vocab] and remember the choice.  The random number depends on (seed,
+ * sequence, number of choices so far) alone. */
+NIB_API enum nib_status nib_sampler_choose(struct nib_sampler *sampler, const float *logits,
+                                           struct nib_choice *choice, struct nib_error *err);
+
+/* The chain in its order with its values: "penalties(repeat 1.1, last 64) -> top-k 40 -> ...". */
+NIB_API const char *nib_sampler_describe(const struct nib_sampler *sampler);
+
+/* The id of the largest logit, the lowest such id. */
+NIB_API int32_t nib_argmax(const float *logits, size_t n_vocab);
+
+/* ---- the machine ------------------------------------------------------------------------------ */
+
+struct nib_machine_info {
+    char cpu_name[64];
+    const char *isa;      /* the best instruction set that this CPU and system have */
+    const char *isa_list; /* all that can be asked for here, best last, by blanks */
+    int n_cores;          /* physical cores this process may run on */
+    int n_threads;        /* the default: min(n_cores, CPU quota of the container) */
+};
+
+NIB_API void nib_machine_query(struct nib_machine_info *out);
+
+/* Bytes/s that the context's threads read from memory together; takes about 0.1 s. */
+NIB_API double nib_measure_bandwidth(struct nib_context *context);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,56 @@
+/* All that is asked of the operating system: os.c is the one file to port.  (Threads and topology are
+ * in run/parallel.c and run/topology.c.) */
+#ifndef NIB_OS_H
+#define NIB_OS_H
+
+#include "common.h"
+
+#include <stdatomic.h>
+
+/* A whole regular file, mapped read-only and private. */
+struct nib_mapping {
+    const uint8_t *data;
+    size_t n_bytes;
+};
+
+/* Fails by name for a missing file, a directory, a device or FIFO (never blocks on one), an empty
+ * file. */
+enum nib_status nib_os_map(struct nib_mapping *out, const char *path, struct nib_error *err);
+void nib_os_unmap(struct nib_mapping *mapping);
+
+/* Tell the system that the pages of [data, data + n_bytes) inside a mapping are not needed again. */
+void nib_os_forget(const void *data, size_t n_bytes);
+
+/* Zeroed memory, 2 MB aligned and on huge pages where it is large enough and the system gives them;
+ * not touched yet.  NULL if there is none. */
+void *nib_os_alloc(size_t n_bytes);
+void nib_os_free(void *memory, size_t n_bytes);
+
+/* Bytes of memory this process may still take: the least of free memory and the cgroup's limits. */
+uint64_t nib_os_memory_available(void);
+
+/* CPU quota of this process's cgroups (v1 and v2, all ancestors) in whole CPUs, rounded down and at
+ * least 1; 0 where there is none. */
+int nib_os_cpu_quota(void);
+
+double nib_os_seconds(void); /* monotonic */
+
+void nib_os_yield(void);
+
+/* Sleep until nib_os_wake() is called or *word is no longer `value`; may return early. */
+void nib_os_wait(_Atomic uint32_t *word, uint32_t value);
+void nib_os_wake(_Atomic uint32_t *word); /* all sleepers */
+
+/*
+ * Write a file so that its name never holds a part of it: a temporary file beside it, synced and
+ * renamed by commit().  abort() removes it.  Exactly one of both ends a writer.
+ */
+struct nib_file_writer;
+enum nib_status nib_file_writer_open(struct nib_file_writer **out, const char *path,
+                                     struct nib_error *err);
+enum nib_status nib_file_writer_write(struct nib_file_writer *writer, const void *data,
+                                      size_t n_bytes, struct nib_error *err);
+enum nib_status nib_file_writer_commit(struct nib_file_writer *writer, struct nib_error *err);
+void nib_file_writer_abort(struct nib_file_writer *writer);
+
+#endif
