@@ -42,6 +42,13 @@ static inline bool nib_str_equal(struct nib_str a, struct nib_str b)
 enum nib_status nib_fail(struct nib_error *err, enum nib_status status, const char *format, ...)
     NIB_PRINTF(3, 4);
 
+/*
+ * Copy text that may hold anything so that a terminal can show it: control and format characters and
+ * bytes that are not UTF-8 become \n, \t, \xNN or \uNNNN, and "..." ends what `cap` bytes, the final
+ * zero included, cannot hold.  Returns the length.
+ */
+size_t nib_escape(char *out, size_t cap, const char *text, size_t n_bytes);
+
 /* "out of memory: could not get N bytes for WHAT; ..." */
 enum nib_status nib_fail_memory(struct nib_error *err, uint64_t n_bytes, const char *what);
 
