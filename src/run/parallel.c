@@ -95,7 +95,7 @@ static void bind_worker(const struct nib_team *team, int thread)
 static void run_region(struct nib_team *team, nib_team_fn *fn, void *data)
 {
     struct nib_cpu_binding *binding = NULL;
-    if (nib_cpu_plan_cpu(team->plan, 0) >= 0)
+    if (nib_cpu_plan_is_bound(team->plan))
         binding = nib_cpu_binding_save(team->plan);
 #pragma omp parallel num_threads(team->n_threads)
     {
@@ -189,7 +189,7 @@ void nib_team_barrier(struct nib_team *team, int thread)
             nib_os_wake(&team->generation);
         return;
     }
-    if (team->may_spin && (spin(team, generation) || yield(team, generation)))
+    if ((team->may_spin && spin(team, generation)) || yield(team, generation))
         return;
     sleep_until_moved(team, generation);
 }
@@ -197,6 +197,8 @@ void nib_team_barrier(struct nib_team *team, int thread)
 void nib_openmp_each_cpu(void (*fn)(void *data, unsigned cpu), void *data)
 {
 #ifdef _OPENMP
+    if (omp_get_proc_bind() == omp_proc_bind_false) /* libomp knows places even then */
+        return;
     for (int place = 0; place < omp_get_num_places(); place++) {
         const int n = omp_get_place_num_procs(place);
         int *cpus = n > 0 ? malloc((size_t)n * sizeof(*cpus)) : NULL;

@@ -29,7 +29,8 @@ typedef void nib_team_fn(void *data, int thread, int n_threads);
 void nib_team_run(struct nib_team *team, nib_team_fn *fn, void *data);
 
 /* Wait until all threads of the running team are here; a full memory barrier.  Spins for a bounded
- * time, then yields, then sleeps.  All threads pass the same number of barriers in a run. */
+ * time (not at all where threads share cores or a quota), then yields, then sleeps.  All threads
+ * pass the same number of barriers in a run. */
 void nib_team_barrier(struct nib_team *team, int thread);
 
 /*

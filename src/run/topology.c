@@ -250,8 +250,13 @@ const char *nib_cpu_plan_text(const struct nib_cpu_plan *plan)
 
 int nib_cpu_plan_cpu(const struct nib_cpu_plan *plan, int index)
 {
-    return plan->is_bound && index >= 0 && index < plan->n_threads ? (int)plan->cores[index].cpu
-                                                                   : -1;
+    const bool is_known = plan->cores && index >= 0 && index < plan->n_cores;
+    return is_known ? (int)plan->cores[index].cpu : -1;
+}
+
+bool nib_cpu_plan_is_bound(const struct nib_cpu_plan *plan)
+{
+    return plan->is_bound;
 }
 
 bool nib_cpu_plan_is_crowded(const struct nib_cpu_plan *plan)
@@ -264,13 +269,13 @@ void nib_cpu_plan_bind(const struct nib_cpu_plan *plan, int index)
 {
     if (!plan->topology || !hwloc_topology_is_thissystem(plan->topology))
         return;
-    const int cpu = nib_cpu_plan_cpu(plan, index);
-    if (cpu < 0) {
+    if (!plan->is_bound) {
         hwloc_set_cpubind(plan->topology, plan->allowed, HWLOC_CPUBIND_THREAD);
         return;
     }
+    assert(index >= 0 && index < plan->n_threads);
     hwloc_cpuset_t set = hwloc_bitmap_alloc();
-    if (set && hwloc_bitmap_only(set, (unsigned)cpu) == 0)
+    if (set && hwloc_bitmap_only(set, plan->cores[index].cpu) == 0)
         hwloc_set_cpubind(plan->topology, set, HWLOC_CPUBIND_THREAD);
     hwloc_bitmap_free(set);
 }

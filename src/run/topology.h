@@ -28,8 +28,12 @@ int nib_cpu_plan_threads(const struct nib_cpu_plan *plan);
 int nib_cpu_plan_cores(const struct nib_cpu_plan *plan);        /* physical cores allowed */
 const char *nib_cpu_plan_text(const struct nib_cpu_plan *plan); /* one line for people */
 
-/* The system's number of the processor for thread `index`; -1 where threads are not bound. */
+/* The system's number of the processor chosen on the index-th best core; -1 if there is none or it
+ * is not known. */
 int nib_cpu_plan_cpu(const struct nib_cpu_plan *plan, int index);
+
+/* Each thread has a core of its own and is bound to it. */
+bool nib_cpu_plan_is_bound(const struct nib_cpu_plan *plan);
 
 /* There are fewer cores, or less quota, than threads: a thread that spins takes time from the
  * others. */
