@@ -78,7 +78,7 @@ static enum nib_status make_header(char **out, size_t *n_out, uint64_t *n_data,
     header[n++] = '{';
     uint64_t begin = 0;
     for (size_t i = 0; i < n_entries; i++) {
-        uint64_t n_bytes, end;
+        uint64_t n_bytes = 0, end = 0;
         enum nib_status status = check_entry(&entries[i], &n_bytes, err);
         if (status == NIB_OK && !nib_checked_add(begin, n_bytes, &end))
             status = nib_fail(err, NIB_ERROR_ARGUMENT, "tensor %s: the file would pass 2^64 bytes",
@@ -109,8 +109,8 @@ enum nib_status nib_safetensors_writer_open(struct nib_safetensors_writer **out,
 {
     *out = NULL;
     char *header = NULL;
-    size_t n_header;
-    uint64_t n_data;
+    size_t n_header = 0;
+    uint64_t n_data = 0;
     struct nib_safetensors_writer *writer = NULL;
     enum nib_status status = make_header(&header, &n_header, &n_data, entries, n_entries, err);
     if (status != NIB_OK)
