@@ -1,0 +1,220 @@
+/* See generate.h. */
+#include "generate.h"
+#include "terminal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct batch { /* what nib_batch points to; `owners` are the answers whose logits come out, in order
+                */
+    int32_t *ids;
+    uint32_t *sequences;
+    size_t *owners;
+    size_t n_owners;
+};
+
+static enum nib_status cancelled(struct nib_error *err)
+{
+    *err = (struct nib_error){.status = NIB_ERROR_CANCELLED, .message = "interrupted"};
+    return NIB_ERROR_CANCELLED;
+}
+
+static enum nib_status evaluate_prompts(const struct nib_generation *generation,
+                                        const struct nib_answer *answers, size_t n_answers,
+                                        struct batch *batch, struct nib_error *err)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < n_answers; i++) {
+        for (size_t j = 0; j < answers[i].n_prompt; j++, n++) {
+            batch->ids[n] = answers[i].prompt[j];
+            batch->sequences[n] = (uint32_t)i;
+        }
+        batch->owners[i] = i;
+    }
+    batch->n_owners = n_answers;
+    const struct nib_batch all = {.n_tokens = n, .ids = batch->ids, .sequences = batch->sequences};
+    return nib_evaluate(generation->context, &all, err);
+}
+
+static void answer_add(struct nib_answer *answer, const struct nib_choice *choice)
+{
+    const size_t n = answer->n_ids;
+    if ((n & (n - 1)) == 0) {
+        const size_t capacity = n ? 2 * n : 1;
+        answer->ids = nib_grow(answer->ids, capacity, sizeof *answer->ids);
+        answer->logprobs = nib_grow(answer->logprobs, capacity, sizeof *answer->logprobs);
+    }
+    answer->ids[n] = choice->id;
+    answer->logprobs[n] = choice->logprob;
+    answer->n_ids++;
+}
+
+/* Does the answer go on after its latest token? */
+static bool goes_on(const struct nib_generation *generation, struct nib_answer *answer,
+                    uint32_t sequence)
+{
+    const int32_t id = answer->ids[answer->n_ids - 1];
+    if (!generation->ignores_end && nib_token_is_end(generation->model, id)) {
+        answer->has_ended = true;
+        return false;
+    }
+    if (generation->n_predict >= 0 && answer->n_ids >= (uint64_t)generation->n_predict)
+        return false;
+    answer->has_no_room = nib_sequence_length(generation->context, sequence) >=
+                          nib_context_info(generation->context)->n_ctx;
+    return !answer->has_no_room;
+}
+
+/* A token for each answer in batch->owners; what is to be evaluated next is left in *batch. */
+static enum nib_status choose(const struct nib_generation *generation, struct nib_answer *answers,
+                              struct batch *batch, struct nib_error *err)
+{
+    size_t n = 0;
+    for (size_t row = 0; row < batch->n_owners; row++) {
+        const size_t i = batch->owners[row];
+        struct nib_choice choice;
+        const enum nib_status status = nib_sampler_choose(
+            answers[i].sampler, nib_logits(generation->context, row), &choice, err);
+        if (status != NIB_OK)
+            return status;
+        answer_add(&answers[i], &choice);
+        const bool is_live = goes_on(generation, &answers[i], (uint32_t)i);
+        if (generation->on_token && !generation->on_token(generation->data, choice.id))
+            return cancelled(err);
+        if (is_live) {
+            batch->ids[n] = choice.id;
+            batch->sequences[n] = (uint32_t)i;
+            batch->owners[n++] = i; /* n <= row: not read any more */
+        }
+    }
+    batch->n_owners = n;
+    return NIB_OK;
+}
+
+static enum nib_status step(const struct nib_generation *generation, const struct batch *batch,
+                            struct nib_timing *timing, struct nib_error *err)
+{
+    const struct nib_context_info *info = nib_context_info(generation->context);
+    const double position_bytes =
+        (double)info->n_kv_bytes / ((double)info->n_ctx * info->n_sequences);
+    const double started = nib_seconds();
+    const struct nib_batch live = {
+        .n_tokens = batch->n_owners, .ids = batch->ids, .sequences = batch->sequences};
+    const enum nib_status status = nib_evaluate(generation->context, &live, err);
+    if (status != NIB_OK)
+        return status;
+    timing->generation_s += nib_seconds() - started;
+    timing->n_steps++;
+    timing->n_decoded += batch->n_owners;
+    for (size_t i = 0; i < batch->n_owners; i++)
+        timing->context_bytes +=
+            position_bytes * nib_sequence_length(generation->context, batch->sequences[i]);
+    return NIB_OK;
+}
+
+static enum nib_status run(const struct nib_generation *generation, struct nib_answer *answers,
+                           size_t n_answers, struct batch *batch, struct nib_timing *timing,
+                           struct nib_error *err)
+{
+    const double started = nib_seconds();
+    enum nib_status status = evaluate_prompts(generation, answers, n_answers, batch, err);
+    timing->prompt_s = nib_seconds() - started;
+    bool is_first = true;
+    if (generation->n_predict == 0)
+        return status;
+    while (status == NIB_OK) {
+        if (nib_interrupt_seen())
+            return cancelled(err);
+        status = choose(generation, answers, batch, err);
+        if (is_first)
+            timing->first_token_s = nib_seconds() - started;
+        is_first = false;
+        if (status != NIB_OK || batch->n_owners == 0)
+            break;
+        status = step(generation, batch, timing, err);
+    }
+    return status;
+}
+
+enum nib_status nib_generate(const struct nib_generation *generation, struct nib_answer *answers,
+                             size_t n_answers, struct nib_timing *timing, struct nib_error *err)
+{
+    size_t n_prompt = 0;
+    for (size_t i = 0; i < n_answers; i++)
+        n_prompt += answers[i].n_prompt;
+    *timing = (struct nib_timing){.n_prompt = n_prompt};
+    struct batch batch = {
+        .ids = nib_grow(NULL, n_prompt + n_answers, sizeof *batch.ids),
+        .sequences = nib_grow(NULL, n_prompt + n_answers, sizeof *batch.sequences),
+        .owners = nib_grow(NULL, n_answers, sizeof *batch.owners),
+    };
+    const enum nib_status status = run(generation, answers, n_answers, &batch, timing, err);
+    for (size_t i = 0; i < n_answers; i++)
+        timing->n_generated += answers[i].n_ids;
+    free(batch.ids);
+    free(batch.sequences);
+    free(batch.owners);
+    return status;
+}
+
+void nib_answer_free(struct nib_answer *answer)
+{
+    free(answer->ids);
+    free(answer->logprobs);
+    answer->ids = NULL;
+    answer->logprobs = NULL;
+    answer->n_ids = 0;
+}
+
+enum nib_status nib_text_of(const struct nib_model *model, const int32_t *ids, size_t n_ids,
+                            struct nib_buffer *out, struct nib_error *err)
+{
+    struct nib_text_stream *stream;
+    const enum nib_status status = nib_text_stream_create(&stream, model, err);
+    if (status != NIB_OK)
+        return status;
+    for (size_t i = 0; i < n_ids; i++) {
+        const char *piece = nib_text_stream_push(stream, ids[i]);
+        nib_buffer_add(out, piece, strlen(piece));
+    }
+    const char *rest = nib_text_stream_end(stream);
+    nib_buffer_add(out, rest, strlen(rest));
+    nib_text_stream_free(stream);
+    return NIB_OK;
+}
+
+static double rate(double count, double seconds)
+{
+    return seconds > 0 ? count / seconds : 0;
+}
+
+/* Measured once: a program works with one set of threads. */
+static double measured_bandwidth(struct nib_context *context)
+{
+    static double bandwidth;
+    if (bandwidth <= 0)
+        bandwidth = nib_measure_bandwidth(context);
+    return bandwidth;
+}
+
+void nib_note_timing(const struct nib_model *model, struct nib_context *context,
+                     const struct nib_timing *timing)
+{
+    char share[80] = "";
+    if (nib_is_quiet())
+        return;
+    if (timing->n_steps > 0 && measured_bandwidth(context) > 0) {
+        const double n_bytes =
+            (double)nib_model_info(model)->n_token_bytes * (double)timing->n_steps +
+            timing->context_bytes;
+        snprintf(share, sizeof share, " = %.0f %% of the memory's %.1f GB/s",
+                 100.0 * rate(n_bytes, timing->generation_s) / measured_bandwidth(context),
+                 1e-9 * measured_bandwidth(context));
+    }
+    nib_note(
+        "prompt %zu tokens, %.1f tokens/s | generated %zu tokens, %.1f tokens/s%s | first token "
+        "after %.3f s",
+        timing->n_prompt, rate((double)timing->n_prompt, timing->prompt_s), timing->n_generated,
+        rate((double)timing->n_decoded, timing->generation_s), share, timing->first_token_s);
+}

@@ -1,0 +1,56 @@
+/*
+ * Generation: tokens are evaluated, the next is chosen, until an end token or a limit.  One step
+ * computes one token of every sequence that still runs.
+ */
+#ifndef NIB_GENERATE_H
+#define NIB_GENERATE_H
+
+#include "input.h"
+#include "nibble.h"
+
+struct nib_answer {
+    /* in: evaluated first, at least one id, after what the context holds of this sequence */
+    const int32_t *prompt;
+    size_t n_prompt;
+    struct nib_sampler *sampler;
+
+    /* out; ids and logprobs to be released with nib_answer_free() */
+    int32_t *ids; /* an end token that stopped it is the last of them */
+    float *logprobs;
+    size_t n_ids;
+    bool has_ended;   /* by an end token */
+    bool has_no_room; /* the context is full */
+};
+
+struct nib_generation {
+    const struct nib_model *model;
+    struct nib_context *context;
+    int64_t n_predict; /* -1: no limit */
+    bool ignores_end;
+    /* Called for every token chosen; false stops everything.  May be NULL. */
+    bool (*on_token)(void *data, int32_t id);
+    void *data;
+};
+
+struct nib_timing {
+    size_t n_prompt, n_generated;
+    size_t n_steps, n_decoded; /* evaluations of one token a sequence, and their tokens */
+    double prompt_s, first_token_s, generation_s; /* generation: of the steps alone */
+    double context_bytes;                         /* read from the KV cache by all steps together */
+};
+
+/* Sequence i of the context belongs to answers[i].  After Ctrl-C: NIB_ERROR_CANCELLED, with what
+ * was generated so far in place. */
+enum nib_status nib_generate(const struct nib_generation *generation, struct nib_answer *answers,
+                             size_t n_answers, struct nib_timing *timing, struct nib_error *err);
+void nib_answer_free(struct nib_answer *answer);
+
+/* The text of ids, whole characters only. */
+enum nib_status nib_text_of(const struct nib_model *model, const int32_t *ids, size_t n_ids,
+                            struct nib_buffer *out, struct nib_error *err);
+
+/* "prompt 17 tokens, 412.3 tokens/s | ..." as a note; measures the memory's bandwidth for it. */
+void nib_note_timing(const struct nib_model *model, struct nib_context *context,
+                     const struct nib_timing *timing);
+
+#endif

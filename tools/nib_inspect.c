@@ -1,0 +1,288 @@
+/*
+ * nibble inspect: what a model file holds and what it needs in memory.
+ */
+#include "commands.h"
+#include "input.h"
+#include "settings.h"
+#include "tensor_sums.h"
+
+#include <yyjson.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct {
+    int format;
+} args;
+
+static const struct nib_option options[] = {
+    {NULL, "--output", NULL, "FORMAT", "text, or json with all tensors and metadata",
+     NIB_OPTION_CHOICE, &args.format, 0, 0, false, nib_choices_text_json},
+    {0},
+};
+
+static const struct nib_option *const tables[] = {options, nib_options_common, NULL};
+
+/* ---- facts -------------------------------------------------------------------------------------
+ */
+
+struct facts {
+    const struct nib_model *model;
+    const struct nib_model_info *info;
+    struct nib_type_sum types[NIB_MAX_TYPE_SUMS];
+    size_t n_types;
+    uint64_t n_kv_bytes[2];   /* of one position, by enum nib_kv_type for keys and values */
+    uint64_t n_scratch_bytes; /* of a context with the default batch */
+};
+
+/* What a small context takes tells what any takes: the cache grows with the positions, the rest
+ * with the batch. */
+static int measure_context(struct facts *facts)
+{
+    struct nib_context_params params;
+    struct nib_error err;
+    nib_context_params_init(&params);
+    params.n_ctx = facts->info->n_ctx_train < 512 ? facts->info->n_ctx_train : 512;
+    params.n_threads = (int)nib_settings.n_threads;
+    for (int type = NIB_KV_F16; type <= NIB_KV_F32; type++) {
+        struct nib_context *context;
+        params.type_k = params.type_v = (enum nib_kv_type)type;
+        if (nib_context_create(&context, facts->model, &params, &err) != NIB_OK)
+            return nib_complain_error(&err);
+        const struct nib_context_info *info = nib_context_info(context);
+        facts->n_kv_bytes[type] = info->n_kv_bytes / info->n_ctx;
+        facts->n_scratch_bytes = info->n_scratch_bytes;
+        nib_context_free(context);
+    }
+    return NIB_EXIT_OK;
+}
+
+/* ---- text --------------------------------------------------------------------------------------
+ */
+
+static void print_text_value(const char *label, const char *text)
+{
+    printf("%-14s", label);
+    nib_print_escaped(stdout, text, strlen(text));
+    putchar('\n');
+}
+
+static double mebibytes(uint64_t n_bytes)
+{
+    return (double)n_bytes / 1048576.0;
+}
+
+static void print_special(const struct facts *facts, const char *label, int32_t id)
+{
+    if (id < 0)
+        return;
+    const char *name = nib_token_name(facts->model, id);
+    printf(", %s %d ", label, id);
+    nib_print_escaped(stdout, name ? name : "?", strlen(name ? name : "?"));
+}
+
+static void print_sizes(const struct facts *facts)
+{
+    const struct nib_model_info *info = facts->info;
+    print_text_value("name", info->name);
+    print_text_value("family", info->family);
+    printf("%-14s%.1f M\n", "weights", 1e-6 * (double)info->n_params);
+    printf("%-14s%u layers, width %u, %u heads of %u, %u KV heads, feed-forward %u\n", "layers",
+           info->n_layers, info->n_embd, info->n_heads, info->d_head, info->n_kv_heads, info->n_ff);
+    printf("%-14s%u positions\n", "trained for", info->n_ctx_train);
+    printf("%-14s%s%s%s, %u tokens", "tokenizer", info->tokenizer, *info->pre_tokenizer ? " " : "",
+           info->pre_tokenizer, info->n_vocab);
+    print_special(facts, info->adds_bos ? "adds BOS" : "BOS", info->bos_id);
+    print_special(facts, info->adds_eos ? "adds EOS" : "EOS", info->eos_id);
+    putchar('\n');
+}
+
+static void print_types(const struct facts *facts)
+{
+    printf("\n%-10s %8s %12s %14s %14s\n", "type", "tensors", "weights", "file MiB", "memory MiB");
+    for (size_t i = 0; i < facts->n_types; i++) {
+        const struct nib_type_sum *sum = &facts->types[i];
+        printf("%-10s %8zu %10.2f M %14.2f %14.2f\n", sum->type, sum->n_tensors,
+               1e-6 * (double)sum->n_weights, mebibytes(sum->n_file_bytes),
+               mebibytes(sum->n_packed_bytes));
+    }
+}
+
+static void print_memory(const struct facts *facts)
+{
+    const uint32_t n_ctx = facts->info->n_ctx_train;
+    printf("\nmemory\n");
+    printf("  %-26s %10.1f MiB (%.1f MiB read for each token)\n", "weights, packed",
+           mebibytes(facts->info->n_packed_bytes), mebibytes(facts->info->n_token_bytes));
+    for (int type = NIB_KV_F16; type <= NIB_KV_F32; type++) {
+        char label[40];
+        snprintf(label, sizeof label, "KV cache %s, %u", type == NIB_KV_F16 ? "f16" : "f32", n_ctx);
+        printf("  %-26s %10.1f MiB (%.1f KiB for each position)\n", label,
+               mebibytes(facts->n_kv_bytes[type] * n_ctx),
+               (double)facts->n_kv_bytes[type] / 1024.0);
+    }
+    printf("  %-26s %10.1f MiB\n", "scratch, batch of 512", mebibytes(facts->n_scratch_bytes));
+}
+
+static void print_tensors(const struct facts *facts)
+{
+    printf("\ntensors\n");
+    for (size_t i = 0; i < nib_model_tensor_count(facts->model); i++) {
+        struct nib_tensor_info tensor;
+        nib_model_tensor(facts->model, i, &tensor);
+        printf("  %-6s [", tensor.type);
+        for (uint32_t j = 0; j < tensor.n_dims; j++)
+            printf("%s%llu", j ? ", " : "", (unsigned long long)tensor.dims[j]);
+        fputs("] ", stdout);
+        nib_print_escaped(stdout, tensor.name, strlen(tensor.name));
+        putchar('\n');
+    }
+    printf("\nmetadata\n");
+    const char *key, *value;
+    for (size_t i = 0; nib_model_metadata(facts->model, i, &key, &value); i++) {
+        fputs("  ", stdout);
+        nib_print_escaped(stdout, key, strlen(key));
+        fputs(" = ", stdout);
+        nib_print_escaped(stdout, value, strlen(value));
+        putchar('\n');
+    }
+}
+
+/* The template's own lines, indented. */
+static void print_template(const struct facts *facts)
+{
+    const char *source = facts->info->chat_template;
+    printf("\ntemplate%s\n", source ? "" : "      none");
+    while (source && *source) {
+        const size_t length = strcspn(source, "\n");
+        fputs("  ", stdout);
+        nib_print_escaped(stdout, source, length);
+        putchar('\n');
+        source += length + (source[length] == '\n');
+    }
+}
+
+static void print_text(const struct facts *facts)
+{
+    print_sizes(facts);
+    print_types(facts);
+    print_memory(facts);
+    print_template(facts);
+    if (nib_settings.is_verbose)
+        print_tensors(facts);
+}
+
+/* ---- JSON --------------------------------------------------------------------------------------
+ */
+
+/* Text from the file may be anything; JSON takes UTF-8. */
+static void add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key, const char *text)
+{
+    struct nib_buffer clean_key = {0}, clean = {0};
+    nib_buffer_add_clean(&clean_key, key, strlen(key));
+    nib_buffer_add_clean(&clean, text, strlen(text));
+    yyjson_mut_obj_add(object, yyjson_mut_strncpy(doc, clean_key.data, clean_key.n_bytes),
+                       yyjson_mut_strncpy(doc, clean.data, clean.n_bytes));
+    nib_buffer_free(&clean_key);
+    nib_buffer_free(&clean);
+}
+
+static void add_info(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct nib_model_info *info)
+{
+    add_text(doc, root, "family", info->family);
+    add_text(doc, root, "name", info->name);
+    add_text(doc, root, "isa", info->isa);
+    add_text(doc, root, "tokenizer", info->tokenizer);
+    add_text(doc, root, "pre_tokenizer", info->pre_tokenizer);
+    if (info->chat_template)
+        add_text(doc, root, "chat_template", info->chat_template);
+    const struct {
+        const char *key;
+        uint64_t value;
+    } numbers[] = {
+        {"n_vocab", info->n_vocab},
+        {"n_ctx_train", info->n_ctx_train},
+        {"n_layers", info->n_layers},
+        {"n_embd", info->n_embd},
+        {"n_heads", info->n_heads},
+        {"n_kv_heads", info->n_kv_heads},
+        {"d_head", info->d_head},
+        {"n_ff", info->n_ff},
+        {"n_params", info->n_params},
+        {"n_file_bytes", info->n_file_bytes},
+        {"n_packed_bytes", info->n_packed_bytes},
+        {"n_token_bytes", info->n_token_bytes},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        yyjson_mut_obj_add_uint(doc, root, numbers[i].key, numbers[i].value);
+    yyjson_mut_obj_add_int(doc, root, "bos_id", info->bos_id);
+    yyjson_mut_obj_add_int(doc, root, "eos_id", info->eos_id);
+    yyjson_mut_obj_add_bool(doc, root, "adds_bos", info->adds_bos);
+    yyjson_mut_obj_add_bool(doc, root, "adds_eos", info->adds_eos);
+}
+
+static void add_tensors(yyjson_mut_doc *doc, yyjson_mut_val *list, const struct nib_model *model)
+{
+    for (size_t i = 0; i < nib_model_tensor_count(model); i++) {
+        struct nib_tensor_info tensor;
+        nib_model_tensor(model, i, &tensor);
+        yyjson_mut_val *item = yyjson_mut_arr_add_obj(doc, list);
+        add_text(doc, item, "name", tensor.name);
+        add_text(doc, item, "type", tensor.type);
+        yyjson_mut_val *dims = yyjson_mut_obj_add_arr(doc, item, "dims");
+        for (uint32_t j = 0; j < tensor.n_dims; j++)
+            yyjson_mut_arr_add_uint(doc, dims, tensor.dims[j]);
+        yyjson_mut_obj_add_uint(doc, item, "n_file_bytes", tensor.n_file_bytes);
+        yyjson_mut_obj_add_uint(doc, item, "n_packed_bytes", tensor.n_packed_bytes);
+    }
+}
+
+static int print_json(const struct facts *facts)
+{
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    add_info(doc, root, facts->info);
+    yyjson_mut_obj_add_uint(doc, root, "n_kv_bytes_f16", facts->n_kv_bytes[NIB_KV_F16]);
+    yyjson_mut_obj_add_uint(doc, root, "n_kv_bytes_f32", facts->n_kv_bytes[NIB_KV_F32]);
+    yyjson_mut_obj_add_uint(doc, root, "n_scratch_bytes", facts->n_scratch_bytes);
+    add_tensors(doc, yyjson_mut_obj_add_arr(doc, root, "tensors"), facts->model);
+    yyjson_mut_val *metadata = yyjson_mut_obj_add_obj(doc, root, "metadata");
+    const char *key, *value;
+    for (size_t i = 0; nib_model_metadata(facts->model, i, &key, &value); i++)
+        add_text(doc, metadata, key, value);
+
+    char *text = yyjson_mut_write(doc, YYJSON_WRITE_PRETTY, NULL);
+    yyjson_mut_doc_free(doc);
+    if (!text)
+        return nib_complain(NIB_EXIT_MEMORY, "out of memory for the JSON text; use --output text");
+    const bool is_written = nib_print(text, strlen(text)) && nib_print("\n", 1);
+    free(text);
+    return is_written ? NIB_EXIT_OK : NIB_EXIT_RUNTIME;
+}
+
+static int run(void)
+{
+    struct nib_model *model;
+    int exit_code = nib_settings_open_model(&model);
+    if (exit_code != NIB_EXIT_OK)
+        return exit_code;
+    struct facts facts = {.model = model, .info = nib_model_info(model)};
+    facts.n_types = nib_sum_types(model, facts.types);
+    exit_code = measure_context(&facts);
+    if (exit_code == NIB_EXIT_OK && args.format == NIB_FORMAT_JSON)
+        exit_code = print_json(&facts);
+    else if (exit_code == NIB_EXIT_OK)
+        print_text(&facts);
+    nib_model_close(model);
+    return exit_code;
+}
+
+const struct nib_command nib_command_inspect = {
+    .name = "inspect",
+    .summary = "what a model file holds and what it needs in memory",
+    .usage = "MODEL.gguf [-v] [--output json]",
+    .tables = tables,
+    .positional = &nib_settings.model,
+    .run = run,
+};

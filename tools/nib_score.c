@@ -1,0 +1,296 @@
+/*
+ * nibble score: the logits of every position of given sequences, as a safetensors file.
+ *
+ * A safetensors file is the length of a JSON header (8 bytes, little-endian), the header with the
+ * name, type, shape and offsets of each tensor, and the numbers:
+ * https://github.com/huggingface/safetensors. Logits are written as they are computed, into a file
+ * beside the one asked for, which takes its name once everything is on the disk.
+ */
+#include "commands.h"
+#include "input.h"
+#include "settings.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+    const char *ids_file, *logits_file;
+} args;
+
+static const struct nib_option options[] = {
+    {NULL, "--ids", NULL, "FILE", "the sequences, JSON [[ids], [ids], ...]; - is standard input",
+     NIB_OPTION_TEXT, &args.ids_file, 0, 0, false, NULL},
+    {NULL, "--logits", NULL, "FILE", "where the logits go: F32 tensors logits.0, logits.1, ...",
+     NIB_OPTION_TEXT, &args.logits_file, 0, 0, false, NULL},
+    {0},
+};
+
+static const struct nib_option *const tables[] = {
+    options, nib_options_common, nib_options_context, nib_options_kv_types, NULL,
+};
+
+/* ---- the file ----------------------------------------------------------------------------------
+ */
+
+struct output {
+    char *path; /* of the file beside the one asked for */
+    FILE *file;
+};
+
+static int complain_write(const char *what)
+{
+    return nib_complain(NIB_EXIT_RUNTIME, "%s: cannot be %s: %s; give a path with room on its disk",
+                        args.logits_file, what, strerror(errno));
+}
+
+static int output_open(struct output *out)
+{
+    static const char suffix[] = ".XXXXXX";
+    const size_t length = strlen(args.logits_file);
+    out->path = nib_grow(NULL, length + sizeof suffix, 1);
+    memcpy(out->path, args.logits_file, length);
+    memcpy(out->path + length, suffix, sizeof suffix);
+    const int descriptor = mkstemp(out->path);
+    out->file = descriptor < 0 ? NULL : fdopen(descriptor, "w+b");
+    if (out->file) {
+        /* mkstemp's mode is for the owner alone; a result has the usual one. */
+        const mode_t mask = umask(0);
+        umask(mask);
+        (void)!fchmod(descriptor, 0666 & ~mask);
+        return NIB_EXIT_OK;
+    }
+    const int exit_code = complain_write("made");
+    if (descriptor >= 0) {
+        close(descriptor);
+        unlink(out->path);
+    }
+    free(out->path);
+    out->path = NULL;
+    return exit_code;
+}
+
+static int output_commit(struct output *out)
+{
+    if (fflush(out->file) != 0 || fsync(fileno(out->file)) != 0)
+        return complain_write("written");
+    if (rename(out->path, args.logits_file) != 0)
+        return complain_write("put in place");
+    free(out->path);
+    out->path = NULL;
+    return NIB_EXIT_OK;
+}
+
+static void output_free(struct output *out)
+{
+    if (out->file)
+        fclose(out->file);
+    if (out->path)
+        unlink(out->path);
+    free(out->path);
+}
+
+static void add_entry(struct nib_buffer *header, const char *name, const char *shape,
+                      uint64_t begin, uint64_t end)
+{
+    char entry[256];
+    const int n = snprintf(entry, sizeof entry,
+                           "%s\"%s\":{\"dtype\":\"F32\",\"shape\":%s,\"data_offsets\":[%llu,%llu]}",
+                           header->n_bytes == 1 ? "" : ",", name, shape, (unsigned long long)begin,
+                           (unsigned long long)end);
+    nib_buffer_add(header, entry, (size_t)n);
+}
+
+static bool have_equal_lengths(const struct nib_lists *lists)
+{
+    for (size_t i = 1; i < lists->n_lists; i++) {
+        if (lists->starts[i + 1] - lists->starts[i] != lists->starts[1])
+            return false;
+    }
+    return true;
+}
+
+static int write_header(struct output *out, const struct nib_lists *lists, uint32_t n_vocab)
+{
+    struct nib_buffer header = {0};
+    char name[32], shape[80];
+    const uint64_t row_bytes = (uint64_t)n_vocab * sizeof(float);
+    const uint64_t all_bytes = lists->starts[lists->n_lists] * row_bytes;
+    nib_buffer_add(&header, "{", 1);
+    for (size_t i = 0; i < lists->n_lists; i++) {
+        snprintf(name, sizeof name, "logits.%zu", i);
+        snprintf(shape, sizeof shape, "[%zu,%u]", lists->starts[i + 1] - lists->starts[i], n_vocab);
+        add_entry(&header, name, shape, lists->starts[i] * row_bytes,
+                  lists->starts[i + 1] * row_bytes);
+    }
+    if (have_equal_lengths(lists)) {
+        snprintf(shape, sizeof shape, "[%zu,%zu,%u]", lists->n_lists, lists->starts[1], n_vocab);
+        add_entry(&header, "logits", shape, all_bytes, 2 * all_bytes);
+    }
+    nib_buffer_add(&header, "}", 1);
+    while (header.n_bytes % 8 != 0) /* so that the numbers are aligned */
+        nib_buffer_add(&header, " ", 1);
+
+    unsigned char length[8];
+    for (int i = 0; i < 8; i++)
+        length[i] = (unsigned char)((uint64_t)header.n_bytes >> 8 * i);
+    const bool is_written = fwrite(length, 1, 8, out->file) == 8 &&
+                            fwrite(header.data, 1, header.n_bytes, out->file) == header.n_bytes;
+    nib_buffer_free(&header);
+    return is_written ? NIB_EXIT_OK : complain_write("written");
+}
+
+/* The one tensor of all sequences holds the bytes of logits.0, logits.1, ... once more. */
+static int repeat_data(struct output *out, uint64_t n_bytes)
+{
+    char chunk[65536];
+    if (fflush(out->file) != 0)
+        return complain_write("written");
+    off_t from = (off_t)((uint64_t)ftello(out->file) - n_bytes);
+    while (n_bytes > 0) {
+        const size_t wanted = n_bytes < sizeof chunk ? (size_t)n_bytes : sizeof chunk;
+        const ssize_t n = pread(fileno(out->file), chunk, wanted, from);
+        if (n <= 0 || fwrite(chunk, 1, (size_t)n, out->file) != (size_t)n)
+            return complain_write("written");
+        from += n;
+        n_bytes -= (uint64_t)n;
+    }
+    return NIB_EXIT_OK;
+}
+
+/* ---- scoring -----------------------------------------------------------------------------------
+ */
+
+static int write_logits(struct output *out, const struct nib_context *context, size_t n_rows,
+                        uint32_t n_vocab)
+{
+    for (size_t i = 0; i < n_rows; i++) {
+        if (fwrite(nib_logits(context, i), sizeof(float), n_vocab, out->file) != n_vocab)
+            return complain_write("written");
+    }
+    return NIB_EXIT_OK;
+}
+
+static int score_sequence(struct output *out, struct nib_context *context, const int32_t *ids,
+                          size_t n_ids, const bool *wants_logits, uint32_t n_vocab)
+{
+    const size_t n_rows = nib_context_info(context)->n_logits;
+    nib_sequence_truncate(context, 0, 0);
+    for (size_t done = 0; done < n_ids;) {
+        const size_t n = n_ids - done < n_rows ? n_ids - done : n_rows;
+        const struct nib_batch batch = {
+            .n_tokens = n, .ids = ids + done, .wants_logits = wants_logits};
+        struct nib_error err;
+        if (nib_evaluate(context, &batch, &err) != NIB_OK)
+            return nib_complain_error(&err);
+        if (nib_interrupt_seen())
+            return NIB_EXIT_INTERRUPT;
+        const int exit_code = write_logits(out, context, n, n_vocab);
+        if (exit_code != NIB_EXIT_OK)
+            return exit_code;
+        done += n;
+    }
+    return NIB_EXIT_OK;
+}
+
+static int score_all(struct output *out, struct nib_context *context, const struct nib_lists *lists,
+                     uint32_t n_vocab)
+{
+    const size_t n_rows = nib_context_info(context)->n_logits;
+    bool *wants_logits = nib_grow(NULL, n_rows, sizeof *wants_logits);
+    memset(wants_logits, true, n_rows * sizeof *wants_logits);
+    struct nib_progress progress;
+    nib_progress_start(&progress, "scoring");
+    int exit_code = write_header(out, lists, n_vocab);
+    for (size_t i = 0; i < lists->n_lists && exit_code == NIB_EXIT_OK; i++) {
+        exit_code = score_sequence(out, context, lists->ids + lists->starts[i],
+                                   lists->starts[i + 1] - lists->starts[i], wants_logits, n_vocab);
+        nib_progress_update(&progress, lists->starts[i + 1], lists->starts[lists->n_lists]);
+    }
+    nib_progress_end(&progress);
+    free(wants_logits);
+    if (exit_code == NIB_EXIT_OK && have_equal_lengths(lists))
+        exit_code =
+            repeat_data(out, (uint64_t)lists->starts[lists->n_lists] * n_vocab * sizeof(float));
+    return exit_code == NIB_EXIT_OK ? output_commit(out) : exit_code;
+}
+
+static size_t longest_list(const struct nib_lists *lists)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < lists->n_lists; i++) {
+        const size_t length = lists->starts[i + 1] - lists->starts[i];
+        longest = length > longest ? length : longest;
+    }
+    return longest;
+}
+
+/* Rows of logits a call may ask for: a chunk of -b tokens, at most 1 GiB of them. */
+static uint32_t choose_rows(size_t longest, uint32_t n_vocab)
+{
+    const uint64_t affordable = ((uint64_t)1 << 30) / ((uint64_t)n_vocab * sizeof(float));
+    uint64_t n_rows =
+        longest < (uint64_t)nib_settings.n_batch ? longest : (uint64_t)nib_settings.n_batch;
+    if (n_rows > affordable)
+        n_rows = affordable;
+    return n_rows ? (uint32_t)n_rows : 1;
+}
+
+static int score(const struct nib_model *model, const struct nib_lists *lists)
+{
+    const struct nib_model_info *info = nib_model_info(model);
+    const size_t longest = longest_list(lists);
+    const uint64_t limit = nib_settings.n_ctx ? (uint64_t)nib_settings.n_ctx : info->n_ctx_train;
+    if (longest > limit)
+        return nib_complain(
+            NIB_EXIT_RUNTIME,
+            "%s: a sequence of %zu tokens is longer than the context of %llu; split "
+            "it or set a larger context with -c",
+            args.ids_file, longest, (unsigned long long)limit);
+    struct nib_context *context;
+    struct output out = {0};
+    const uint32_t n_ctx = nib_settings.n_ctx ? (uint32_t)nib_settings.n_ctx : (uint32_t)longest;
+    int exit_code =
+        nib_settings_create_context(&context, model, n_ctx, 1, choose_rows(longest, info->n_vocab));
+    if (exit_code != NIB_EXIT_OK)
+        return exit_code;
+    nib_interrupt_catch(context);
+    exit_code = output_open(&out);
+    if (exit_code == NIB_EXIT_OK)
+        exit_code = score_all(&out, context, lists, info->n_vocab);
+    output_free(&out);
+    nib_interrupt_catch(NULL);
+    nib_context_free(context);
+    return exit_code;
+}
+
+static int run(void)
+{
+    struct nib_model *model;
+    struct nib_lists lists;
+    if (!args.ids_file || !args.logits_file)
+        return nib_complain(NIB_EXIT_USAGE,
+                            "give the sequences with --ids FILE and the result with "
+                            "--logits OUT.safetensors");
+    int exit_code = nib_settings_open_model(&model);
+    if (exit_code != NIB_EXIT_OK)
+        return exit_code;
+    exit_code = nib_read_ids(args.ids_file, nib_model_info(model)->n_vocab, false, &lists);
+    if (exit_code == NIB_EXIT_OK) {
+        exit_code = score(model, &lists);
+        nib_lists_free(&lists);
+    }
+    nib_model_close(model);
+    return exit_code;
+}
+
+const struct nib_command nib_command_score = {
+    .name = "score",
+    .summary = "logits of every position of given sequences",
+    .usage = "MODEL.gguf --ids FILE --logits OUT.safetensors [options]",
+    .tables = tables,
+    .positional = &nib_settings.model,
+    .run = run,
+};

@@ -1,0 +1,201 @@
+/* See settings.h. */
+#include "settings.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct nib_settings nib_settings;
+
+static const char *const colours[] = {"auto", "always", "never", NULL};
+static const char *const kv_types[] = {"f16", "f32", NULL};
+const char *const nib_choices_text_json[] = {"text", "json", NULL};
+
+#define MAX_INT32 2147483647.0
+
+const struct nib_option nib_options_common[] = {
+    {"-m", "--model", NULL, "FILE", "the model, also as the argument without a dash",
+     NIB_OPTION_TEXT, &nib_settings.model, 0, 0, false, NULL},
+    {"-t", "--threads", NULL, "N", "threads; auto (or -1): the cores this process may use",
+     NIB_OPTION_INT, &nib_settings.n_threads, 1, 1024, true, NULL},
+    {NULL, "--isa", NULL, "NAME", "use no more than this instruction set (nibble --version lists)",
+     NIB_OPTION_TEXT, &nib_settings.isa, 0, 0, false, NULL},
+    {NULL, "--color", NULL, "WHEN", "auto, always or never", NIB_OPTION_CHOICE,
+     &nib_settings.colour, 0, 0, false, colours},
+    {"-q", "--quiet", NULL, NULL, "no timings, notes and bars", NIB_OPTION_ON,
+     &nib_settings.is_quiet, 0, 0, false, NULL},
+    {"-v", "--verbose", NULL, NULL, "say on stderr what was chosen", NIB_OPTION_ON,
+     &nib_settings.is_verbose, 0, 0, false, NULL},
+    {0},
+};
+
+const struct nib_option nib_options_context[] = {
+    {"-c", "--ctx-size", NULL, "N",
+     "positions of a sequence; 0: as many as needed, at most the model's", NIB_OPTION_INT,
+     &nib_settings.n_ctx, 0, MAX_INT32, false, NULL},
+    {"-b", "--batch-size", NULL, "N", "prompt tokens computed at once", NIB_OPTION_INT,
+     &nib_settings.n_batch, 1, 4096, false, NULL},
+    {NULL, "--no-kv-cache", NULL, NULL, "recompute all positions for every token (slow)",
+     NIB_OPTION_OFF, &nib_settings.kv_cache, 0, 0, false, NULL},
+    {0},
+};
+
+const struct nib_option nib_options_kv_types[] = {
+    {"-ctk", "--cache-type-k", NULL, "TYPE", "what the cache of keys holds, f16 or f32",
+     NIB_OPTION_CHOICE, &nib_settings.type_k, 0, 0, false, kv_types},
+    {"-ctv", "--cache-type-v", NULL, "TYPE", "what the cache of values holds, f16 or f32",
+     NIB_OPTION_CHOICE, &nib_settings.type_v, 0, 0, false, kv_types},
+    {0},
+};
+
+const struct nib_option nib_options_sampling[] = {
+    {"-s", "--seed", NULL, "N", "random numbers start from this; -1: other ones every time",
+     NIB_OPTION_INT, &nib_settings.seed, -1, 9223372036854775807.0, false, NULL},
+    {NULL, "--temp", "--temperature", "X", "temperature; 0 takes the most probable token",
+     NIB_OPTION_NUMBER, &nib_settings.temperature, 0, 100, false, NULL},
+    {NULL, "--top-k", NULL, "N", "choose among the N most probable; 0: off", NIB_OPTION_INT,
+     &nib_settings.top_k, 0, MAX_INT32, false, NULL},
+    {NULL, "--top-p", NULL, "X", "choose among those that make up X of the probability; 1: off",
+     NIB_OPTION_NUMBER, &nib_settings.top_p, 0, 1, false, NULL},
+    {NULL, "--min-p", NULL, "X", "drop those less probable than X times the best; 0: off",
+     NIB_OPTION_NUMBER, &nib_settings.min_p, 0, 1, false, NULL},
+    {NULL, "--repeat-penalty", NULL, "X", "divide logits of tokens seen before by X; 1: off",
+     NIB_OPTION_NUMBER, &nib_settings.repeat_penalty, 0.01, 100, false, NULL},
+    {NULL, "--repeat-last-n", NULL, "N", "how far back penalties look; -1: all", NIB_OPTION_INT,
+     &nib_settings.repeat_last_n, -1, MAX_INT32, false, NULL},
+    {NULL, "--presence-penalty", NULL, "X", "subtract X from tokens generated before; 0: off",
+     NIB_OPTION_NUMBER, &nib_settings.presence_penalty, -100, 100, false, NULL},
+    {NULL, "--frequency-penalty", NULL, "X", "subtract X for each time generated before; 0: off",
+     NIB_OPTION_NUMBER, &nib_settings.frequency_penalty, -100, 100, false, NULL},
+    {0},
+};
+
+void nib_settings_init(void)
+{
+    struct nib_context_params context;
+    struct nib_sampler_params sampler;
+    nib_context_params_init(&context);
+    nib_sampler_params_init(&sampler);
+    nib_settings = (struct nib_settings){
+        .n_batch = context.n_batch,
+        .type_k = context.type_k,
+        .type_v = context.type_v,
+        .kv_cache = context.kv_cache,
+        .seed = -1,
+        /* Through float and back by way of "%g" digits these would show as 0.800000012. */
+        .temperature = (double)(int)(sampler.temperature * 1000.0f + 0.5f) / 1000.0,
+        .top_k = sampler.top_k,
+        .top_p = (double)(int)(sampler.top_p * 1000.0f + 0.5f) / 1000.0,
+        .min_p = (double)(int)(sampler.min_p * 1000.0f + 0.5f) / 1000.0,
+        .repeat_penalty = sampler.repeat_penalty,
+        .repeat_last_n = sampler.repeat_last_n,
+        .presence_penalty = sampler.presence_penalty,
+        .frequency_penalty = sampler.frequency_penalty,
+    };
+}
+
+int nib_settings_open_model(struct nib_model **out)
+{
+    struct nib_model_params params;
+    struct nib_error err;
+    struct nib_progress progress;
+    nib_model_params_init(&params);
+    if (nib_settings.isa)
+        params.isa = nib_settings.isa;
+    params.n_threads = (int)nib_settings.n_threads;
+    params.progress = nib_progress_update;
+    params.progress_data = &progress;
+
+    nib_progress_start(&progress, "loading");
+    const enum nib_status status = nib_model_open(out, nib_settings.model, &params, &err);
+    nib_progress_end(&progress);
+    /* A model that is not there or cannot be read is a bad model file to whoever named it. */
+    if (status == NIB_ERROR_IO)
+        return nib_complain(NIB_EXIT_FILE, "%s", err.message);
+    if (status != NIB_OK)
+        return nib_complain_error(&err);
+    if (nib_settings.is_verbose) {
+        const struct nib_model_info *info = nib_model_info(*out);
+        nib_note("model %s, %.1f M weights, %.1f MiB in memory, loaded in %.2f s, %s", info->family,
+                 1e-6 * (double)info->n_params, (double)info->n_packed_bytes / 1048576.0,
+                 nib_seconds() - progress.started, info->isa);
+    }
+    return NIB_EXIT_OK;
+}
+
+/* Positions that fit in half of this machine's memory, at most the model's. */
+static uint32_t default_context_length(const struct nib_model_info *info, uint32_t n_sequences)
+{
+    const int widths =
+        (nib_settings.type_k == NIB_KV_F32 ? 4 : 2) + (nib_settings.type_v == NIB_KV_F32 ? 4 : 2);
+    const double position_bytes =
+        (double)widths * info->n_layers * info->n_kv_heads * info->d_head * n_sequences;
+    const double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 2;
+    if (!nib_settings.kv_cache || memory <= 0 || position_bytes <= 0 ||
+        memory / position_bytes >= info->n_ctx_train)
+        return info->n_ctx_train;
+    const uint32_t n_ctx = memory < position_bytes ? 1 : (uint32_t)(memory / position_bytes);
+    nib_note("context cut from the model's %u positions to the %u that half of this machine's "
+             "memory holds; -c N sets it",
+             info->n_ctx_train, n_ctx);
+    return n_ctx;
+}
+
+int nib_settings_create_context(struct nib_context **out, const struct nib_model *model,
+                                uint32_t n_ctx, uint32_t n_sequences, uint32_t n_logits)
+{
+    struct nib_context_params params;
+    struct nib_error err;
+    nib_context_params_init(&params);
+    params.n_ctx = n_ctx ? n_ctx : default_context_length(nib_model_info(model), n_sequences);
+    params.n_batch = (uint32_t)nib_settings.n_batch;
+    params.n_sequences = n_sequences;
+    params.n_logits = n_logits;
+    params.n_threads = (int)nib_settings.n_threads;
+    params.type_k = (enum nib_kv_type)nib_settings.type_k;
+    params.type_v = (enum nib_kv_type)nib_settings.type_v;
+    params.kv_cache = nib_settings.kv_cache;
+    if (nib_context_create(out, model, &params, &err) != NIB_OK)
+        return nib_complain_error(&err);
+    if (nib_settings.is_verbose) {
+        const struct nib_context_info *info = nib_context_info(*out);
+        nib_note("context %u positions x %u, KV cache %.1f MiB, scratch %.1f MiB, %s", info->n_ctx,
+                 info->n_sequences, (double)info->n_kv_bytes / 1048576.0,
+                 (double)info->n_scratch_bytes / 1048576.0, info->cpu_plan);
+    }
+    return NIB_EXIT_OK;
+}
+
+static uint64_t fresh_seed(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return ((uint64_t)now.tv_sec * 1000000007u) ^ ((uint64_t)now.tv_nsec << 20) ^
+           (uint64_t)getpid();
+}
+
+int nib_settings_create_sampler(struct nib_sampler **out, const struct nib_model *model,
+                                uint32_t sequence, bool wants_logprob)
+{
+    struct nib_sampler_params params;
+    struct nib_error err;
+    if (nib_settings.seed < 0)
+        nib_settings.seed = (int64_t)(fresh_seed() & INT64_MAX);
+    nib_sampler_params_init(&params);
+    params.seed = (uint64_t)nib_settings.seed;
+    params.sequence = sequence;
+    params.temperature = (float)nib_settings.temperature;
+    params.top_k = (int32_t)nib_settings.top_k;
+    params.top_p = (float)nib_settings.top_p;
+    params.min_p = (float)nib_settings.min_p;
+    params.repeat_penalty = (float)nib_settings.repeat_penalty;
+    params.repeat_last_n = (int32_t)nib_settings.repeat_last_n;
+    params.presence_penalty = (float)nib_settings.presence_penalty;
+    params.frequency_penalty = (float)nib_settings.frequency_penalty;
+    params.wants_logprob = wants_logprob;
+    if (nib_sampler_create(out, &params, nib_model_info(model)->n_vocab, &err) != NIB_OK)
+        return nib_complain_error(&err);
+    if (nib_settings.is_verbose && sequence == 0)
+        nib_note("seed %lld, %s", (long long)nib_settings.seed, nib_sampler_describe(*out));
+    return NIB_EXIT_OK;
+}

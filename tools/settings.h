@@ -1,0 +1,46 @@
+/*
+ * The options that commands share, and what is made from them: the model, a context, samplers.
+ */
+#ifndef NIB_SETTINGS_H
+#define NIB_SETTINGS_H
+
+#include "nibble.h"
+#include "options.h"
+#include "terminal.h"
+
+struct nib_settings {
+    const char *model, *isa;
+    int64_t n_threads, n_ctx, n_batch;
+    int type_k, type_v; /* enum nib_kv_type */
+    bool kv_cache;
+
+    int64_t seed; /* -1: a new one each time */
+    double temperature, top_p, min_p, repeat_penalty, frequency_penalty, presence_penalty;
+    int64_t top_k, repeat_last_n;
+
+    int colour; /* enum nib_colour */
+    bool is_quiet, is_verbose;
+};
+
+extern struct nib_settings nib_settings;
+
+extern const struct nib_option nib_options_common[];   /* model, threads, ISA, colour, -v, -q */
+extern const struct nib_option nib_options_context[];  /* context, batch, KV cache */
+extern const struct nib_option nib_options_kv_types[]; /* -ctk, -ctv */
+extern const struct nib_option nib_options_sampling[];
+
+extern const char *const nib_choices_text_json[]; /* "text", "json" */
+enum { NIB_FORMAT_TEXT, NIB_FORMAT_JSON };
+
+/* The library's defaults; before options are read. */
+void nib_settings_init(void);
+
+/* These complain when they fail and return an exit code. */
+int nib_settings_open_model(struct nib_model **out);
+/* `n_ctx` 0: the model's length, cut (with a note) to what half of this machine's memory holds. */
+int nib_settings_create_context(struct nib_context **out, const struct nib_model *model,
+                                uint32_t n_ctx, uint32_t n_sequences, uint32_t n_logits);
+int nib_settings_create_sampler(struct nib_sampler **out, const struct nib_model *model,
+                                uint32_t sequence, bool wants_logprob);
+
+#endif
