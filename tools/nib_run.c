@@ -329,12 +329,15 @@ static int choose_context_length(const struct nib_model *model, const struct nib
         }
     }
     const uint64_t limit = nib_settings.n_ctx ? (uint64_t)nib_settings.n_ctx : n_ctx_train;
-    if (longest > limit)
-        return nib_complain(
-            NIB_EXIT_RUNTIME,
-            "prompt %zu has %zu tokens, more than the context's %llu; shorten it or "
-            "set a larger context with -c",
-            which, longest, (unsigned long long)limit);
+    if (longest > limit) {
+        char name[32] = "the prompt";
+        if (args.ids_file)
+            snprintf(name, sizeof name, "sequence %zu", which);
+        return nib_complain(NIB_EXIT_RUNTIME,
+                            "%s has %zu tokens, more than the context's %llu; shorten it or set a "
+                            "larger context with -c",
+                            name, longest, (unsigned long long)limit);
+    }
     const uint64_t needed = args.n_predict < 0 ? limit : longest + (uint64_t)args.n_predict;
     *n_ctx = (uint32_t)nib_settings.n_ctx;
     if (*n_ctx == 0 && needed < limit)

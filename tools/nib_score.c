@@ -49,6 +49,11 @@ static int complain_write(const char *what)
 static int output_open(struct output *out)
 {
     static const char suffix[] = ".XXXXXX";
+    struct stat status;
+    /* A device or a folder would be replaced, or refuse to be once all is computed. */
+    if (stat(args.logits_file, &status) == 0 && !S_ISREG(status.st_mode))
+        return nib_complain(NIB_EXIT_RUNTIME, "%s: is not a regular file; give another path",
+                            args.logits_file);
     const size_t length = strlen(args.logits_file);
     out->path = nib_grow(NULL, length + sizeof suffix, 1);
     memcpy(out->path, args.logits_file, length);

@@ -116,13 +116,15 @@ void nib_note(const char *format, ...)
 {
     if (policy.is_quiet)
         return;
-    const bool is_dim = nib_has_colour(stderr);
-    if (is_dim)
-        fputs("\033[2m", stderr);
+    char line[1024];
     va_list arguments;
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
+
+    const bool is_dim = nib_has_colour(stderr);
+    fputs(is_dim ? "\033[2m" : "", stderr);
+    nib_print_escaped(stderr, line, strlen(line));
     fputs(is_dim ? "\033[0m\n" : "\n", stderr);
 }
 

@@ -40,7 +40,7 @@ int nib_complain(enum nib_exit exit_code, const char *format, ...) NIB_TOOL_PRIN
 /* The same with the library's sentence and the exit code that its status maps to. */
 int nib_complain_error(const struct nib_error *err);
 enum nib_exit nib_exit_code(enum nib_status status);
-/* A line on stderr, dimmed on a terminal; nothing with --quiet. */
+/* A line on stderr, escaped too, dimmed on a terminal; nothing with --quiet. */
 void nib_note(const char *format, ...) NIB_TOOL_PRINTF(1, 2);
 
 /* Memory or the end of the program with exit code 4. */
