@@ -467,30 +467,41 @@ static enum nib_status read_tensors(struct nib_gguf_cursor *c, uint64_t n_tensor
 /* ---- open, close, look up -----------------------------------------------------------------------
  */
 
-enum nib_status nib_gguf_open(struct nib_gguf **out, const char *path, struct nib_error *err)
+/* Read what is at data, which may be gguf->file. */
+static enum nib_status read_file(struct nib_gguf *gguf, const uint8_t *data, size_t n_bytes,
+                                 struct nib_error *err)
 {
-    *out = NULL;
-    struct nib_gguf *gguf = calloc(1, sizeof(*gguf));
-    if (!gguf || !(gguf->path = strdup(path))) {
-        nib_gguf_close(gguf);
-        return nib_fail_memory(err, sizeof(*gguf), "a model file");
-    }
-
     uint64_t n_tensors = 0, n_pairs = 0;
-    struct nib_gguf_cursor c = {.gguf = gguf, .err = err};
-    enum nib_status status = nib_os_map(&gguf->file, path, err);
-    if (status != NIB_OK)
-        goto fail;
-    c.data = gguf->file.data;
-    c.n_bytes = gguf->file.n_bytes;
-
-    status = read_header(&c, &n_tensors, &n_pairs);
+    struct nib_gguf_cursor c = {.gguf = gguf, .data = data, .n_bytes = n_bytes, .err = err};
+    enum nib_status status = read_header(&c, &n_tensors, &n_pairs);
     if (status == NIB_OK)
         status = nib_gguf_read_pairs(&c, n_pairs);
     if (status == NIB_OK)
         status = read_alignment(&c);
     if (status == NIB_OK)
         status = read_tensors(&c, n_tensors);
+    return status;
+}
+
+/* Map the file, unless its bytes are given, and read it. */
+static enum nib_status open_any(struct nib_gguf **out, const char *path, const uint8_t *data,
+                                size_t n_bytes, struct nib_error *err)
+{
+    *out = NULL;
+    enum nib_status status = NIB_OK;
+    struct nib_gguf *gguf = calloc(1, sizeof(*gguf));
+    if (!gguf || !(gguf->path = strdup(path))) {
+        status = nib_fail_memory(err, sizeof(*gguf), "a model file");
+        goto fail;
+    }
+    if (!data) {
+        status = nib_os_map(&gguf->file, path, err);
+        if (status != NIB_OK)
+            goto fail;
+        data = gguf->file.data;
+        n_bytes = gguf->file.n_bytes;
+    }
+    status = read_file(gguf, data, n_bytes, err);
     if (status != NIB_OK)
         goto fail;
     *out = gguf;
@@ -499,6 +510,18 @@ enum nib_status nib_gguf_open(struct nib_gguf **out, const char *path, struct ni
 fail:
     nib_gguf_close(gguf);
     return status;
+}
+
+enum nib_status nib_gguf_open(struct nib_gguf **out, const char *path, struct nib_error *err)
+{
+    return open_any(out, path, NULL, 0, err);
+}
+
+enum nib_status nib_gguf_open_memory(struct nib_gguf **out, const void *data, size_t n_bytes,
+                                     const char *name, struct nib_error *err)
+{
+    assert(data);
+    return open_any(out, name, data, n_bytes, err);
 }
 
 void nib_gguf_close(struct nib_gguf *gguf)

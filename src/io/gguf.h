@@ -1,9 +1,10 @@
 /*
- * GGUF files, versions 2 and 3, little-endian: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+ * GGUF files, versions 2 and 3, little-endian:
+ * https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  *
- * nib_gguf_open() checks every size, count, offset, alignment, string and type against the file before
- * it is used and allocates in proportion to what the file really holds; after it has returned NIB_OK
- * all accessors are safe.  Strings and arrays point into the mapping.
+ * nib_gguf_open() checks every size, count, offset, alignment, string and type against the file
+ * before it is used and allocates in proportion to what the file really holds; after it has
+ * returned NIB_OK all accessors are safe.  Strings and arrays point into the mapping.
  */
 #ifndef NIB_GGUF_H
 #define NIB_GGUF_H
@@ -45,16 +46,17 @@ void nib_gguf_close(struct nib_gguf *gguf);
 const char *nib_gguf_path(const struct nib_gguf *gguf);
 size_t nib_gguf_tensor_count(const struct nib_gguf *gguf);
 const struct nib_gguf_tensor *nib_gguf_tensor(const struct nib_gguf *gguf, size_t i);
-const struct nib_gguf_tensor *nib_gguf_find(const struct nib_gguf *gguf, const char *name); /* or NULL */
+const struct nib_gguf_tensor *nib_gguf_find(const struct nib_gguf *gguf,
+                                            const char *name); /* or NULL */
 size_t nib_gguf_key_count(const struct nib_gguf *gguf);
 const char *nib_gguf_key(const struct nib_gguf *gguf, size_t i);
 /* The i-th value as readable text, cut to about `cap` bytes, control characters escaped. */
 void nib_gguf_value_text(const struct nib_gguf *gguf, size_t i, char *out, size_t cap);
 
 /*
- * Metadata by key.  Each returns false and leaves *out alone if the key is missing or its type is of
- * another kind; any integer type is taken where it fits, F64 for F32, and integers for floats.  Floats
- * that are not finite count as another kind.
+ * Metadata by key.  Each returns false and leaves *out alone if the key is missing or its type is
+ * of another kind; any integer type is taken where it fits, F64 for F32, and integers for floats.
+ * Floats that are not finite count as another kind.
  */
 bool nib_gguf_has(const struct nib_gguf *gguf, const char *key);
 bool nib_gguf_string(const struct nib_gguf *gguf, const char *key, struct nib_str *out);

@@ -103,6 +103,11 @@ enum nib_status nib_gguf_index_create(struct nib_gguf_index **out, const void *a
 const struct nib_gguf_index *nib_gguf_index_find(const struct nib_gguf_index *index, size_t n,
                                                  const char *name);
 
+/* A file that is in memory already, which stays the caller's and must outlive *out; tests and
+ * fuzzers see every byte read past its end.  `name` stands for the path. */
+enum nib_status nib_gguf_open_memory(struct nib_gguf **out, const void *data, size_t n_bytes,
+                                     const char *name, struct nib_error *err);
+
 /* gguf_metadata.c: read all pairs, and index them. */
 enum nib_status nib_gguf_read_pairs(struct nib_gguf_cursor *c, uint64_t n_pairs);
 

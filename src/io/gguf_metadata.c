@@ -352,7 +352,7 @@ static void print_array(const struct nib_gguf_pair *pair, char *out, size_t cap)
 {
     const char *at = pair->value.data;
     size_t used = (size_t)snprintf(out, cap, "[%" PRIu64 "]", pair->n);
-    for (size_t i = 0; i < pair->n && used + sizeof(", ...") < cap; i++) {
+    for (size_t i = 0; i < pair->n && used + sizeof(", ...") <= cap; i++) {
         char shown[128];
         if (pair->element == NIB_GGUF_ARRAY) {
             snprintf(shown, sizeof(shown), "...");
