@@ -143,6 +143,8 @@ NIB_API bool nib_model_metadata(const struct nib_model *model, size_t i, const c
 enum {
     NIB_ADD_SPECIAL = 1,   /* add BOS and EOS as the model's file says */
     NIB_PARSE_SPECIAL = 2, /* take "<|im_end|>" in the text for the special token, not for its letters */
+    NIB_CLEAN_SPACES = 4,  /* nib_detokenize(): take out blanks, as before "?", where the model's own
+                              tokenizer does (clean_up_tokenization_spaces); loses such blanks of the text */
 };
 
 /* Invalid UTF-8 in `text` is encoded as the model's byte tokens where it has them, else as U+FFFD. */

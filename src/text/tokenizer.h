@@ -1,6 +1,6 @@
 /*
- * Text to ids and back.  A tokenizer is built once from the vocabulary in a model's file; encoding and
- * decoding are read-only on it and may run in several threads.
+ * Text to ids and back.  A tokenizer is built once from the vocabulary in a model's file; encoding
+ * and decoding are read-only on it and may run in several threads.
  */
 #ifndef NIB_TOKENIZER_H
 #define NIB_TOKENIZER_H
@@ -25,13 +25,15 @@ struct nib_tokenizer_info {
 
 const struct nib_tokenizer_info *nib_tokenizer_info(const struct nib_tokenizer *tokenizer);
 
-/* `flags` as in nibble.h: NIB_ADD_SPECIAL, NIB_PARSE_SPECIAL.  *ids is malloc'ed (not NULL even for 0). */
+/* `flags` as in nibble.h: NIB_ADD_SPECIAL, NIB_PARSE_SPECIAL.  *ids is malloc'ed (not NULL even for
+ * 0). */
 enum nib_status nib_tokenizer_encode(const struct nib_tokenizer *tokenizer, struct nib_str text,
                                      unsigned flags, int32_t **ids, size_t *n_ids,
                                      struct nib_error *err);
 
-/* The text of ids as one string: where the kind adds a leading blank to text, it is taken off again.
- * *text is malloc'ed and zero-terminated.  NIB_PARSE_SPECIAL: special tokens as their names. */
+/* The text of ids as one string: where the kind adds a leading blank to text, it is taken off
+ * again. *text is malloc'ed and zero-terminated.  NIB_PARSE_SPECIAL: special tokens as their names.
+ * NIB_CLEAN_SPACES: without the blanks that the published tokenizer takes out, see nibble.h. */
 enum nib_status nib_tokenizer_decode(const struct nib_tokenizer *tokenizer, const int32_t *ids,
                                      size_t n_ids, unsigned flags, char **text, size_t *n_bytes,
                                      struct nib_error *err);
@@ -42,6 +44,7 @@ enum nib_status nib_tokenizer_decode(const struct nib_tokenizer *tokenizer, cons
  */
 struct nib_str nib_tokenizer_piece(const struct nib_tokenizer *tokenizer, int32_t id,
                                    unsigned flags);
+size_t nib_tokenizer_max_piece_bytes(const struct nib_tokenizer *tokenizer);
 
 const char *nib_tokenizer_name(const struct nib_tokenizer *tokenizer, int32_t id); /* or NULL */
 bool nib_tokenizer_is_end(const struct nib_tokenizer *tokenizer, int32_t id);

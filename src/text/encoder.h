@@ -1,0 +1,58 @@
+/*
+ * The kinds of tokenizers: each turns text without special tokens into ids.  A further kind is one
+ * `struct nib_encoder_kind` in its own file and a line in tokenizer.c.
+ */
+#ifndef NIB_ENCODER_H
+#define NIB_ENCODER_H
+
+#include "merge.h"
+#include "pretokenizer.h"
+#include "vocabulary.h"
+
+struct nib_gguf;
+
+/* Longest text for one call: positions are 32 bits and sentencepiece makes 3 bytes of a blank. */
+#define NIB_MAX_TEXT_BYTES ((size_t)1 << 30)
+
+struct nib_ids {
+    int32_t *data;
+    size_t n, capacity;
+};
+
+bool nib_ids_push(struct nib_ids *ids, int32_t id); /* false: out of memory */
+
+/* What one call of encode works with; zeroed at its start, kept from fragment to fragment. */
+struct nib_scratch {
+    struct nib_merge merge;
+    struct nib_split_scratch split;
+    char *text; /* of the kind's own use */
+    size_t text_capacity;
+    struct nib_ids ids;
+};
+
+/* What a kind does where the file does not say otherwise. */
+struct nib_encoder_traits {
+    const char *pre_tokenizer; /* "" if it has none */
+    bool adds_bos;
+    bool adds_space_prefix; /* a blank before the text and after each special token */
+    bool cleans_spaces;     /* see nib_clean_spaces() */
+};
+
+struct nib_encoder_kind {
+    const char *model;                                      /* tokenizer.ggml.model */
+    const char *name;                                       /* for people */
+    int32_t default_bos_id, default_eos_id, default_unk_id; /* -1: none */
+    nib_piece_fn *piece;
+    enum nib_status (*create)(void **out, struct nib_encoder_traits *traits,
+                              const struct nib_vocabulary *vocabulary, const struct nib_gguf *gguf,
+                              struct nib_error *err);
+    void (*free)(void *encoder);
+    /* Append the ids of `text`, at most NIB_MAX_TEXT_BYTES of anything, to scratch->ids. */
+    enum nib_status (*encode)(const void *encoder, struct nib_scratch *scratch, struct nib_str text,
+                              bool with_space_prefix, struct nib_error *err);
+};
+
+extern const struct nib_encoder_kind nib_encoder_bpe;
+extern const struct nib_encoder_kind nib_encoder_sentencepiece;
+
+#endif
