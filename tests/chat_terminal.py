@@ -1,0 +1,99 @@
+"""Drives `nibble chat` through a pseudo-terminal, as a person would.
+
+usage: chat_terminal.py [--interrupt] COMMAND ARGUMENTS...
+With --interrupt only: Ctrl-C during a long answer stops it, and the program answers again.
+"""
+
+import os
+import pty
+import select
+import sys
+import time
+
+
+class Terminal:
+    def __init__(self, command):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ["TERM"] = "xterm"
+            os.execv(command[0], command)
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def wait_for(self, text, seconds=60):
+        """What was printed up to `text`."""
+        seen, end = b"", time.time() + seconds
+        while text.encode() not in seen:
+            if time.time() > end:
+                raise SystemExit("waited in vain for %r, saw %r" % (text, seen))
+            if select.select([self.fd], [], [], 0.1)[0]:
+                try:
+                    chunk = os.read(self.fd, 65536)
+                except OSError:
+                    chunk = b""
+                if not chunk:
+                    raise SystemExit("the program ended before %r, saw %r" % (text, seen))
+                seen += chunk
+        return seen.decode(errors="replace")
+
+    def exit_code(self):
+        end = time.time() + 60
+        while time.time() < end:
+            if select.select([self.fd], [], [], 0.05)[0]:
+                try:
+                    os.read(self.fd, 65536)
+                except OSError:
+                    pass
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+        raise SystemExit("the program did not end")
+
+
+def converse(command):
+    terminal = Terminal(command)
+    terminal.wait_for(">>> ")
+    terminal.type("First\n")
+    terminal.wait_for("first token after")
+    terminal.wait_for(">>> ")
+    terminal.type("half a line")
+    terminal.wait_for("half a line")
+    terminal.type("\x03")
+    terminal.wait_for("Ctrl-D")
+    terminal.wait_for(">>> ")
+    terminal.type("\x1b[A")  # up: the message before
+    terminal.wait_for("First")
+    terminal.type("\n")
+    terminal.wait_for("first token after")
+    terminal.wait_for(">>> ")
+    terminal.type("/help\n")
+    terminal.wait_for("/regen")
+    terminal.wait_for(">>> ")
+    terminal.type("\x04")
+    code = terminal.exit_code()
+    if code != 0:
+        raise SystemExit("exit code %d" % code)
+
+
+def interrupt(command):
+    terminal = Terminal(command)
+    terminal.wait_for(">>> ")
+    terminal.type("Count from one to one thousand, in words, and leave none out.\n")
+    terminal.wait_for("\n")
+    time.sleep(1)
+    terminal.type("\x03")
+    terminal.wait_for(">>> ", 5)
+    terminal.type("Say yes.\n")
+    terminal.wait_for("first token after")
+    terminal.type("/exit\n")
+    code = terminal.exit_code()
+    if code != 0:
+        raise SystemExit("exit code %d" % code)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--interrupt":
+        interrupt(sys.argv[2:])
+    else:
+        converse(sys.argv[1:])

@@ -1,0 +1,394 @@
+#!/usr/bin/env bash
+# The program as a user meets it: results on stdout alone, one sentence for each bad input, exit codes,
+# JSON in and out, conversations on a pipe and on a terminal.
+# usage: tests/tools_test.sh BINARY DATA_FOLDER
+# NIBBLE_TEST_MODEL names a model with a chat template; without it the checks that need one are left
+# out, except where CI is set.
+set -u
+nibble=$(realpath "$1")
+here=$(realpath "$(dirname "$0")")
+model=$(realpath "$2")/llama3-scaled-q8_0.gguf
+big_model=${NIBBLE_TEST_MODEL:-}
+unset "${!NIBBLE_@}" NO_COLOR
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder" || exit 1
+export HOME=$folder XDG_STATE_HOME=$folder/state
+checks=0 failures=0
+
+check() { # DESCRIPTION COMMAND...
+    local description=$1
+    shift
+    checks=$((checks + 1))
+    "$@" && return
+    failures=$((failures + 1))
+    echo "FAILED: $description"
+    [ ! -s err ] || sed 's/^/    stderr: /' err
+    [ ! -s out ] || head -n 5 out | sed 's/^/    stdout: /'
+}
+
+run() { # ARGUMENTS...: into files out and err, exit code into $code
+    code=0
+    "$nibble" "$@" >out 2>err </dev/null || code=$?
+}
+
+one_line() {
+    [ "$(wc -l <"$1")" = 1 ]
+}
+
+# One sentence on stderr that says what to look at, nothing on stdout, the exit code.
+refuses() { # CODE PATTERN ARGUMENTS...
+    local expected=$1 pattern=$2
+    shift 2
+    run "$@"
+    check "exit code $code, expected $expected: $*" [ "$code" = "$expected" ]
+    check "one line on stderr: $*" one_line err
+    check "stderr says '$pattern': $*" grep -qi -e "$pattern" err
+    check "nothing on stdout: $*" [ ! -s out ]
+    check "nothing left behind: $*" [ -z "$(find . -name '*.??????' -newer stamp)" ]
+}
+
+accepts() { # ARGUMENTS...
+    run "$@"
+    check "exit code $code, expected 0: $*" [ "$code" = 0 ]
+}
+
+json() { # DESCRIPTION PYTHON_EXPRESSION: `rows` holds the lines of out
+    check "$1" python3 -c "
+import json, sys
+rows = [json.loads(line) for line in open('out', encoding='utf-8')]
+sys.exit(0 if ($2) else 1)"
+}
+
+touch stamp
+
+# ---- bad input ----------------------------------------------------------------------------------
+
+: >empty.gguf
+head -c 100000 "$model" >truncated.gguf
+printf 'GGUF\003' >short.gguf
+printf 'this is no model\n' >text.gguf
+# The family's name and a tensor's type, changed in place.
+sed 's/llama/lxama/g' "$model" >family.gguf
+python3 - "$model" <<'EOF'
+import sys
+data = open(sys.argv[1], "rb").read()
+name = b"blk.0.attn_q.weight"
+at = data.index(name) + len(name)
+at += 4 + 8 * int.from_bytes(data[at:at + 4], "little")
+open("type.gguf", "wb").write(data[:at] + (200).to_bytes(4, "little") + data[at + 4:])
+EOF
+
+refuses 3 missing.gguf run missing.gguf -p hi
+refuses 3 directory run . -p hi
+refuses 3 empty run empty.gguf -p hi
+refuses 3 truncated.gguf run truncated.gguf -p hi
+refuses 3 short.gguf run short.gguf -p hi
+refuses 3 text.gguf run text.gguf -p hi
+refuses 3 lxama run family.gguf -p hi
+refuses 3 attn_q run type.gguf -p hi
+for command in chat inspect tokenize bench; do
+    refuses 3 missing.gguf $command missing.gguf
+done
+
+refuses 1 'more than the context' run "$model" -p "$(printf 'word %.0s' {1..300})"
+refuses 1 'more than the context' run "$model" -c 4 -p 'one two three four five'
+refuses 2 'auto' run "$model" -p hi -t 0
+refuses 2 'auto' run "$model" -p hi -t many
+refuses 2 'auto' run "$model" -p hi -t 1x
+refuses 2 'temp' run "$model" -p hi --temp -1
+refuses 2 'temp' run "$model" -p hi --temp nan
+refuses 2 'temp' run "$model" -p hi --temp 0,5
+refuses 2 'temp' run "$model" -p hi --temp ''
+refuses 2 'top-p' run "$model" -p hi --top-p 1.5
+refuses 2 'min-p' run "$model" -p hi --min-p=2
+refuses 2 'top-k' run "$model" -p hi --top-k 99999999999999999999
+refuses 2 'f16 or f32' run "$model" -p hi -ctk q4_0
+refuses 2 'json' run "$model" -p hi --output xml
+refuses 2 '4096' run "$model" -p hi -b 0
+refuses 2 'needs a value' run "$model" -p
+refuses 2 '--help' run "$model" --frobnicate
+refuses 2 'quotes' run "$model" once upon a time
+refuses 2 'one of' run "$model" -p hi -f file
+refuses 2 'no model' run
+refuses 2 'no model' chat
+refuses 2 'nibble --help' frobnicate
+refuses 2 'nibble --help'
+refuses 5 'sse9\|isa' run "$model" -p hi --isa sse9
+
+refuses 2 'UTF-8' run "$model" -p $'broken \xff text'
+refuses 2 'UTF-8' run "$model" -p $'surrogate \xed\xa0\x80'
+printf 'broken \xc3' >broken.txt
+refuses 3 'UTF-8' run "$model" -f broken.txt
+refuses 3 'UTF-8' tokenize "$model" --input broken.txt
+refuses 3 'no-such-file' run "$model" -f no-such-file
+refuses 3 'directory' run "$model" -f .
+
+echo '[[1, 2], [3, 1000]]' >high.json
+echo '[[1, 2], [-3]]' >negative.json
+echo '[[1, 2], [3.5]]' >fraction.json
+echo '[[1, 2], []]' >hollow.json
+echo '[1, 2]' >flat.json
+echo '[[1, 2], [3' >cut.json
+echo '{"ids": [[1]]}' >object.json
+echo '[]' >none.json
+for file in high negative fraction hollow flat cut object none empty; do
+    [ -f $file.json ] || : >$file.json
+    refuses 3 "$file.json" run "$model" --ids $file.json -n 1
+    refuses 3 "$file.json" score "$model" --ids $file.json --logits out.safetensors
+done
+python3 -c 'import json; json.dump([[1] * 200], open("long.json", "w"))'
+refuses 1 'longer\|more than' run "$model" --ids long.json -n 1
+refuses 1 'longer' score "$model" --ids long.json --logits out.safetensors
+echo '[[1, 2, 3], [4, 5]]' >ids.json
+refuses 2 '--logits' score "$model" --ids ids.json
+refuses 1 'nowhere' score "$model" --ids ids.json --logits nowhere/out.safetensors
+refuses 1 'regular' score "$model" --ids ids.json --logits /dev/null
+refuses 3 'template' chat "$model"
+check "no output file was made" [ ! -e out.safetensors ]
+
+# ---- the environment ----------------------------------------------------------------------------
+
+NIBBLE_THREADS=0 refuses 2 'NIBBLE_THREADS' run "$model" -p hi
+NIBBLE_TEMP=hot refuses 2 'NIBBLE_TEMP' run "$model" -p hi
+NIBBLE_IGNORE_EOS=maybe refuses 2 'NIBBLE_IGNORE_EOS' run "$model" -p hi
+NIBBLE_MODEL=$model NIBBLE_PREDICT=3 NIBBLE_OUTPUT=json accepts run -p hi
+json "the environment sets -n and --output" 'len(rows) == 1 and len(rows[0]["ids"]) <= 3'
+NIBBLE_PREDICT=3 accepts run "$model" -p hi -n 2 --ignore-eos --output json
+json "the command line wins over the environment" 'len(rows[0]["ids"]) == 2'
+for isa in $("$nibble" --version | sed -n 's/.*this machine: \(.*\))/\1/p'); do
+    NIBBLE_ISA=$isa accepts run "$model" -p 'The way' -n 8 --temp 0 --ignore-eos --output json -q
+    [ -f first ] || cp out first
+    check "the same answer with $isa" cmp -s first out
+done
+NIBBLE_ISA=sse9 refuses 5 'sse9' run "$model" -p hi
+
+# ---- output -------------------------------------------------------------------------------------
+
+for command in '--help' '--version' 'help run' 'run --help' 'chat --help' 'inspect --help' \
+    'tokenize --help' 'score --help' 'bench --help'; do
+    # shellcheck disable=SC2086
+    accepts $command
+    check "$command says something" [ -s out ]
+    check "$command leaves stderr alone" [ ! -s err ]
+done
+accepts --version
+check "--version names isa and compiler" eval 'grep -q ^isa out && grep -q "^compiler " out'
+
+if [ -c /dev/full ]; then
+    for command in "run $model -p hi -n 2" "run $model -p hi -n 2 --output json" "inspect $model" \
+        "inspect $model --output json" "tokenize $model -p hi" "bench $model -p 4 -n 2 -r 1" --help; do
+        # shellcheck disable=SC2086
+        "$nibble" $command >/dev/full 2>err </dev/null
+        check "a full disk is an error: $command" [ $? = 1 ]
+        check "and is said once: $command" [ "$(grep -c 'standard output' err)" = 1 ]
+        # shellcheck disable=SC2086
+        "$nibble" $command >&- 2>err </dev/null
+        check "a closed stdout is an error: $command" [ $? = 1 ]
+    done
+fi
+
+accepts run "$model" -p hi -n 4 --ignore-eos
+check "one timing line" one_line err
+check "timings: tokens/s, first token, memory" grep -q \
+    'prompt .* tokens/s .* generated .* tokens/s = .* % of .* GB/s .* first token' err
+check "no colour where there is no terminal" [ "$(grep -c $'\033' err)" = 0 ]
+accepts run "$model" -p hi -n 4 -q
+check "-q is quiet" [ ! -s err ]
+accepts run "$model" -p hi -n 4 --color always
+check "--color always" grep -q $'\033' err
+NO_COLOR=1 accepts run "$model" -p hi -n 4 -v
+check "NO_COLOR" [ "$(grep -c $'\033' err)" = 0 ]
+LC_ALL=de_DE.UTF-8 accepts run "$model" -p hi -n 1 --temp 0.5 --top-p 0.9 -q
+LC_ALL=de_DE.UTF-8 accepts bench "$model" -p 4 -n 0 -r 1 -o json
+check "numbers have points in every locale" grep -q '"avg_ts": [0-9]*\.[0-9]' out
+
+# ---- prompts and ids ----------------------------------------------------------------------------
+
+accepts run "$model" -p 'The way' -n 6 --temp 0 --ignore-eos -q
+cp out from_option
+printf 'The way\n' >prompt.txt
+accepts run "$model" -f prompt.txt -n 6 --temp 0 --ignore-eos -q
+check "-f gives what -p gives" cmp -s out from_option
+"$nibble" run "$model" -n 6 --temp 0 --ignore-eos -q <prompt.txt >out 2>err
+check "standard input gives what -p gives" cmp -s out from_option
+"$nibble" run -m "$model" -f - -n 6 --temp 0 --ignore-eos -q <prompt.txt >out 2>err
+check "-f - is standard input" cmp -s out from_option
+for options in '-t 1' '-t auto' '-t -1' '-b 1' '-b 3' '--no-kv-cache'; do
+    # shellcheck disable=SC2086
+    accepts run "$model" -p 'The way' -n 6 --temp 0 --ignore-eos -q $options
+    check "the same text with $options" cmp -s out from_option
+done
+accepts run "$model" -p 'The way' -n 6 --temp 1.5 --seed 7 --ignore-eos -q
+cp out seeded
+accepts run "$model" -p 'The way' -n 6 --temp 1.5 --seed 7 --ignore-eos -q
+check "one seed gives one text" cmp -s out seeded
+
+echo '[[997, 10, 20, 30], [997, 40], [997, 50, 60, 70, 80, 90]]' >batch.json
+accepts run "$model" --ids batch.json -n 5 --temp 0 --ignore-eos --output json
+cp out batch
+json "a line for each sequence, with all fields" \
+    'len(rows) == 3 and all(sorted(r) == ["finish_reason", "ids", "logprobs", "score", "text"] for r in rows)'
+json "as many ids as asked for, with logprobs that add up" \
+    'all(len(r["ids"]) == len(r["logprobs"]) == 5 and abs(sum(r["logprobs"]) - r["score"]) < 1e-4
+         and max(r["logprobs"]) <= 0 and r["finish_reason"] == "length" for r in rows)'
+for options in '-np 1' '-np 2' '-b 2 -t 1' '--no-kv-cache'; do
+    # shellcheck disable=SC2086
+    accepts run "$model" --ids batch.json -n 5 --temp 0 --ignore-eos --output json $options
+    check "the same answers with $options" cmp -s out batch
+done
+accepts run "$model" --ids batch.json -n 0 --output json
+json "-n 0 generates nothing" 'all(r["ids"] == [] and r["text"] == "" for r in rows)'
+accepts run "$model" --ids batch.json --temp 0 --output json
+json "without -n: to the end token or until the context is full" \
+    'all(r["finish_reason"] == "stop" and r["ids"][-1] in (998, 999) or len(r["ids"]) > 100 for r in rows)'
+accepts run "$model" -p 'The way' --temp 0 --ignore-eos
+check "a full context is said" grep -q 'context of 128 tokens is full' err
+
+accepts score "$model" --ids batch.json --logits logits.safetensors
+check "score writes nothing to stdout" [ ! -s out ]
+echo '[[997, 10, 20], [997, 40, 50]]' >square.json
+accepts score "$model" --ids square.json --logits square.safetensors -b 2
+check "safetensors as specified" python3 - <<'EOF'
+import json, struct, sys
+def load(path):
+    data = open(path, "rb").read()
+    n = struct.unpack("<Q", data[:8])[0]
+    return json.loads(data[8:8 + n]), data[8 + n:]
+header, body = load("logits.safetensors")
+shapes = {name: t["shape"] for name, t in header.items()}
+assert shapes == {"logits.0": [4, 1000], "logits.1": [2, 1000], "logits.2": [6, 1000]}, shapes
+assert len(body) == 12 * 4000 and all(t["dtype"] == "F32" for t in header.values())
+begin, end = header["logits.1"]["data_offsets"]
+assert (begin, end) == (16000, 24000)
+# The first sequence of both files begins with the same three ids: chunking changes no bit.
+square, square_body = load("square.safetensors")
+assert square["logits"]["shape"] == [2, 3, 1000]
+assert square_body[:12000] == body[:12000]
+begin, end = square["logits"]["data_offsets"]
+assert square_body[begin:end] == square_body[:24000] and end == len(square_body)
+# The greedy continuation is the largest logit of the last position.
+row = struct.unpack("<1000f", body[12000:16000])
+answers = [json.loads(line) for line in open("batch")]
+assert answers[0]["ids"][0] == max(range(1000), key=lambda i: row[i])
+EOF
+
+# ---- tokens -------------------------------------------------------------------------------------
+
+printf '["The way", "", "a<|eot_id|>b", "\\u00e9\\u4e2d"]' >texts.json
+accepts tokenize "$model" --input texts.json --output json
+json "BOS in front, special tokens parsed" \
+    'len(rows) == 4 and all(r["ids"][0] == 997 for r in rows) and rows[1]["ids"] == [997] and 999 in rows[2]["ids"]'
+accepts tokenize "$model" --input texts.json --no-special
+cp out plain.jsonl
+json "--no-special neither adds nor parses" \
+    'rows[1]["ids"] == [] and not any(i >= 997 for r in rows for i in r["ids"])'
+python3 -c '
+import json
+json.dump([json.loads(line)["ids"] for line in open("plain.jsonl")], open("plain_ids.json", "w"))'
+accepts tokenize "$model" --decode --input plain_ids.json
+json "--decode goes the other way" \
+    '[r["text"] for r in rows] == json.load(open("texts.json", encoding="utf-8"))'
+printf 'The way\na<|eot_id|>b\n' >lines.txt
+accepts tokenize "$model" --input lines.txt
+json "lines of text" 'len(rows) == 2 and 999 in rows[1]["ids"]'
+echo '[[1, 2], ["a"]]' >mixed.json
+refuses 3 'mixed.json' tokenize "$model" --decode --input mixed.json
+echo '["a", 1]' >mixed.json
+refuses 3 'mixed.json' tokenize "$model" --input mixed.json
+
+# ---- inspect and bench --------------------------------------------------------------------------
+
+accepts inspect "$model"
+for word in llama Q8_0 'KV cache f16' 'KV cache f32' template scratch '997'; do
+    check "inspect shows $word" grep -q -- "$word" out
+done
+accepts inspect "$model" --output json
+check "inspect's JSON" python3 -c '
+import json
+model = json.load(open("out"))
+assert model["family"] == "llama" and model["n_layers"] == 2 and model["n_vocab"] == 1000
+assert model["n_kv_bytes_f32"] == 2 * model["n_kv_bytes_f16"] >= 2 * 2 * 2 * 32 * 2
+assert len(model["tensors"]) > 20 and model["metadata"]["general.architecture"] == "llama"'
+
+accepts bench "$model" -p 8,16 -n 4 -d 0,10 -t 1 -r 3 -o jsonl -q
+json "bench runs every test, with llama-bench's fields" \
+    'sorted((r["n_prompt"], r["n_gen"], r["n_depth"]) for r in rows) == [(0, 4, 0), (0, 4, 10), (8, 0, 0), (8, 0, 10), (16, 0, 0), (16, 0, 10)]
+     and all(len(r["samples_ns"]) == len(r["samples_ts"]) == 3 and r["n_threads"] == 1
+             and r["min_ts"] <= r["median_ts"] <= r["max_ts"] and r["avg_ts"] > 0
+             and r["cpu_info"] and r["model_type"].startswith("llama") and r["build_commit"] for r in rows)'
+json "generation has a share of the bandwidth" \
+    'all((r["pct_bw"] > 0) == (r["n_gen"] > 0) for r in rows)'
+accepts bench "$model" -p 8 -n 4 -r 2
+check "a table with the machine" eval 'grep -q "^machine: " out && grep -q "| pp8 " out && grep -q "| tg4 " out'
+accepts bench "$model" -p 8 -n 4 -r 2 -o csv
+check "CSV with a line of names" [ "$(wc -l <out)" = 3 ]
+refuses 2 'repetitions\|-r' bench "$model" -r 0
+refuses 2 'commas' bench "$model" -p 1,,2
+
+# ---- conversations ------------------------------------------------------------------------------
+
+cat >template.jinja <<'EOF'
+{% for message in messages %}{{ message.role }}: {{ message.content }}<|eot_id|>{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}
+EOF
+chat() { # INPUT ARGUMENTS...
+    local input=$1
+    shift
+    code=0
+    # shellcheck disable=SC2059
+    printf "$input" | "$nibble" chat "$model" --chat-template-file template.jinja --temp 0 "$@" \
+        >out 2>err || code=$?
+}
+chat 'One\nTwo\n' -n 6 -v
+check "chat answers each line" [ "$code" = 0 ]
+check "no token is evaluated twice" python3 - <<'EOF'
+import re
+turns = [tuple(map(int, m)) for m in re.findall(
+    r"context (\d+) of \d+ tokens, (\d+) of them evaluated", open("err").read())]
+assert len(turns) == 2, turns
+assert turns[0][0] == turns[0][1] and turns[1][0] - turns[0][0] <= turns[1][1] <= turns[1][0] - turns[0][0] + 1, turns
+EOF
+chat 'One\n/regen\n' -n 4 -v
+check "/regen evaluates the last token of the prompt again, no more" grep -q '^prompt 1 tokens' err
+chat '/system Be brief.\nOne\n/clear\nTwo\n/bogus\n"""a\nb"""\n/exit\nnever said\n' -n 4 -v
+check "commands" [ "$code" = 0 ]
+check "three answers" [ "$(grep -c '^prompt ' err)" = 3 ]
+check "an unknown command is said" grep -q '/bogus' err
+chat 'One\nTwo\nThree\nFour\nFive\nSix\nSeven\nEight\n' -n 20
+check "a full context ends a filter with an error" [ "$code" = 1 ]
+check "and says what to do" grep -q '/clear' err
+chat 'bro\xffken\n' -n 4
+check "a message that is not UTF-8" [ "$code" = 3 ]
+
+python3 "$here/chat_terminal.py" "$nibble" chat "$model" --chat-template-file template.jinja --temp 0 \
+    -n 5 >out 2>err
+check "editing, history and Ctrl-C on a terminal" [ $? = 0 ]
+check "history is kept, for its owner alone" \
+    [ "$(stat -c %a state/nibble/history 2>/dev/null)" = 600 ]
+
+if [ -n "$big_model" ] && [ -f "$big_model" ]; then
+    accepts run "$big_model" -cnv -p 'Name the capital of France.' -n 40 --temp 0
+    check "the instruct model knows Paris" grep -q Paris out
+    printf 'My name is Ada.\nWhat is my name?\n' | "$nibble" chat "$big_model" --temp 0 -n 40 -v >out 2>err
+    check "chat remembers" grep -q Ada out
+    check "chat with the model's own template evaluates only what is new" python3 - <<'EOF'
+import re
+turns = [tuple(map(int, m)) for m in re.findall(
+    r"context (\d+) of \d+ tokens, (\d+) of them evaluated", open("err").read())]
+assert len(turns) == 2 and turns[1][1] <= turns[1][0] - turns[0][0] + 1, turns
+EOF
+    python3 "$here/chat_terminal.py" --interrupt "$nibble" chat "$big_model" >out 2>err
+    check "Ctrl-C stops the answer, not the program" [ $? = 0 ]
+    "$nibble" run "$big_model" -p 'Once upon a time' --ignore-eos >out 2>err &
+    sleep 2
+    kill -INT $!
+    wait $!
+    check "Ctrl-C ends run with 130" [ $? = 130 ]
+elif [ -n "${CI:-}" ]; then
+    check "NIBBLE_TEST_MODEL is there where everything is tested" false
+else
+    echo "NIBBLE_TEST_MODEL is not set: checks with a real model left out (tools/get-model.sh gets one)"
+fi
+
+echo "$checks checks, $failures failed"
+[ "$failures" = 0 ]
