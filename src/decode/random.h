@@ -1,7 +1,7 @@
 /*
  * Random numbers from a counter: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as
- * 1, 2, 3", SC 2011).  A number depends on its key and counter alone, so a sample does not depend on
- * what else is running.
+ * 1, 2, 3", SC 2011).  A number depends on its key and counter alone, so a sample does not depend
+ * on what else is running.
  */
 #ifndef NIB_RANDOM_H
 #define NIB_RANDOM_H
