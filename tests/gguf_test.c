@@ -1,11 +1,10 @@
 /* The GGUF reader on sound files: values, arrays, tensors, and files as such. */
 #define _GNU_SOURCE
 #include "gguf_samples.h"
+#include "scratch_dir.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 static const uint64_t dims_64[] = {64};
@@ -269,16 +268,17 @@ static void test_many_keys_and_tensors_open_quickly(void **state)
 static void test_a_file_is_mapped_and_other_things_are_refused(void **state)
 {
     (void)state;
-    char dir[] = "/tmp/gguf_test_XXXXXX", path[64];
-    assert_non_null(mkdtemp(dir));
+    struct scratch_dir dir;
+    char path[512];
+    scratch_dir_create(&dir);
+    scratch_path(&dir, "model.gguf", path);
     struct nib_gguf *g;
     struct nib_error err;
     struct gguf_builder b;
-    snprintf(path, sizeof(path), "%s/model.gguf", dir);
 
     assert_int_equal(nib_gguf_open(&g, path, &err), NIB_ERROR_IO);
     assert_non_null(strstr(err.message, "no such file"));
-    assert_int_equal(nib_gguf_open(&g, dir, &err), NIB_ERROR_IO);
+    assert_int_equal(nib_gguf_open(&g, dir.path, &err), NIB_ERROR_IO);
     assert_non_null(strstr(err.message, "is a directory"));
     assert_int_equal(nib_gguf_open(&g, "/dev/zero", &err), NIB_ERROR_IO);
     assert_non_null(strstr(err.message, "is a device"));
@@ -299,8 +299,7 @@ static void test_a_file_is_mapped_and_other_things_are_refused(void **state)
     assert_string_equal(nib_gguf_path(g), path);
     assert_int_equal(nib_gguf_tensor_count(g), 3);
     nib_gguf_close(g);
-    unlink(path);
-    rmdir(dir);
+    scratch_dir_remove(&dir);
     nib_gguf_close(NULL);
 }
 

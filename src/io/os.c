@@ -253,6 +253,8 @@ enum nib_status nib_file_writer_open(struct nib_file_writer **out, const char *p
                                      struct nib_error *err)
 {
     *out = NULL;
+    if (path[0] == '\0')
+        return nib_fail(err, NIB_ERROR_IO, "the name of the file to write is empty; give a path");
     struct stat info;
     if (stat(path, &info) == 0) {
         const enum nib_status status = check_regular(&info, path, err);
