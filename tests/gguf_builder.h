@@ -75,8 +75,7 @@ static inline void gguf_builder_free(struct gguf_builder *b)
     free(b->data.data);
 }
 
-/* ---- metadata -----------------------------------------------------------------------------------
- */
+/* ---- metadata ------------------------------------------------------------------------------ */
 
 /* Key and type; the value is to be put into b->pairs. */
 static inline void gguf_add_key(struct gguf_builder *b, const char *key, uint32_t type)
@@ -132,8 +131,7 @@ static inline void gguf_add_strings(struct gguf_builder *b, const char *key,
         gguf_put_string(&b->pairs, values[i], strlen(values[i]));
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------
- */
+/* ---- tensors ------------------------------------------------------------------------------- */
 
 /* A row of the table alone. */
 static inline void gguf_add_info(struct gguf_builder *b, const char *name, uint32_t type,
@@ -166,8 +164,7 @@ static inline void gguf_add_tensor(struct gguf_builder *b, const char *name, uin
     free(zeros);
 }
 
-/* ---- the file -----------------------------------------------------------------------------------
- */
+/* ---- the file ------------------------------------------------------------------------------ */
 
 /* All bytes of the file, to be freed; no more are allocated than it has. */
 static inline uint8_t *gguf_builder_image(const struct gguf_builder *b, size_t *n_bytes)

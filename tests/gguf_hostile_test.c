@@ -38,7 +38,7 @@ static void expect_good(struct gguf_builder *b)
     free(image);
 }
 
-/* ---- what is no GGUF file */
+/* ---- what is no GGUF file ------------------------------------------------------------------ */
 
 static void expect_bad_bytes(const void *bytes, size_t n, const char *piece)
 {
@@ -64,17 +64,16 @@ static void test_other_formats_are_named(void **state)
     expect_bad_bytes("G", 1, "not a GGUF file");
 }
 
-/* ---- G1-G6: header, counts, strings, arrays -----------------------------------------------------
- */
+/* ---- header, counts, strings, arrays ------------------------------------------------------- */
 
-static void test_g1_short_headers_are_refused(void **state)
+static void test_short_headers_are_refused(void **state)
 {
     (void)state;
     for (size_t n = 4; n < 24; n++)
         expect_bad_bytes("GGUF\3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", n, "truncated");
 }
 
-static void test_g2_versions_have_their_own_sentences(void **state)
+static void test_versions_have_their_own_sentences(void **state)
 {
     (void)state;
     static const struct {
@@ -91,7 +90,7 @@ static void test_g2_versions_have_their_own_sentences(void **state)
     }
 }
 
-static void test_g3_g4_counts_beyond_the_file_are_refused(void **state)
+static void test_counts_beyond_the_file_are_refused(void **state)
 {
     (void)state;
     static const uint64_t counts[] = {1ull << 60, SIZE_MAX / sizeof(struct nib_gguf_tensor) - 1,
@@ -109,7 +108,7 @@ static void test_g3_g4_counts_beyond_the_file_are_refused(void **state)
     }
 }
 
-static void test_g5_lengths_beyond_the_file_are_refused(void **state)
+static void test_lengths_beyond_the_file_are_refused(void **state)
 {
     (void)state;
     static const uint64_t lengths[] = {UINT64_MAX, UINT64_MAX - 8, 1ull << 63, 1ull << 30, 100};
@@ -136,7 +135,7 @@ static void test_g5_lengths_beyond_the_file_are_refused(void **state)
     }
 }
 
-static void test_g6_array_counts_beyond_the_file_are_refused(void **state)
+static void test_array_counts_beyond_the_file_are_refused(void **state)
 {
     (void)state;
     static const uint32_t elements[] = {NIB_GGUF_U8, NIB_GGUF_F64, NIB_GGUF_STRING, NIB_GGUF_ARRAY,
@@ -149,14 +148,13 @@ static void test_g6_array_counts_beyond_the_file_are_refused(void **state)
             gguf_add_array(&b, "a.list", elements[i], counts[k], "0123456789", 10);
             expect_bad(&b, "the value of key a.list", "truncated");
         }
-    struct gguf_builder b; /* G8: the second string is cut */
+    struct gguf_builder b; /* the second string is cut */
     gguf_builder_init(&b);
     gguf_add_array(&b, "a.list", NIB_GGUF_STRING, 2, "\3\0\0\0\0\0\0\0abc\3\0\0\0\0\0\0\0a", 20);
     expect_bad(&b, "the value of key a.list", "needs 3 bytes");
 }
 
-/* ---- G7-G13: nesting, types, keys, alignment ----------------------------------------------------
- */
+/* ---- nesting, types, keys, alignment ------------------------------------------------------- */
 
 static void build_nested(struct gguf_builder *b, int depth)
 {
@@ -171,7 +169,7 @@ static void build_nested(struct gguf_builder *b, int depth)
     gguf_put(&b->pairs, "x", 1);
 }
 
-static void test_g7_nesting_is_bounded(void **state)
+static void test_nesting_is_bounded(void **state)
 {
     (void)state;
     struct gguf_builder b;
@@ -185,7 +183,7 @@ static void test_g7_nesting_is_bounded(void **state)
     expect_bad(&b, "key a.deep", "nested deeper");
 }
 
-static void test_g9_unknown_value_types_and_bools_are_refused(void **state)
+static void test_unknown_value_types_and_bools_are_refused(void **state)
 {
     (void)state;
     static const uint32_t types[] = {13, 255, 0x7fffffff, UINT32_MAX};
@@ -224,7 +222,7 @@ static void expect_bad_key(const char *key, size_t n, const char *piece)
     expect_bad(&b, "key 1", piece);
 }
 
-static void test_g10_g11_unprintable_keys_are_refused(void **state)
+static void test_unprintable_keys_are_refused(void **state)
 {
     (void)state;
     char *key = malloc(65536);
@@ -247,7 +245,7 @@ static void test_g10_g11_unprintable_keys_are_refused(void **state)
     free(key);
 }
 
-static void test_g12_duplicate_keys_are_refused(void **state)
+static void test_duplicate_keys_are_refused(void **state)
 {
     (void)state;
     struct gguf_builder b;
@@ -256,7 +254,7 @@ static void test_g12_duplicate_keys_are_refused(void **state)
     expect_bad(&b, "key \"general.architecture\" is there twice", "numbers");
 }
 
-static void test_g13_alignment_is_a_power_of_two_u32(void **state)
+static void test_alignment_is_a_power_of_two_u32(void **state)
 {
     (void)state;
     static const uint32_t bad[] = {0, 1, 3, 4, 48, 65537, 131072, 1u << 31, UINT32_MAX};
@@ -279,8 +277,7 @@ static void test_g13_alignment_is_a_power_of_two_u32(void **state)
     expect_bad(&b, "general.alignment", "value type 9");
 }
 
-/* ---- G30-G39: tensors ---------------------------------------------------------------------------
- */
+/* ---- tensors ------------------------------------------------------------------------------- */
 
 /* One tensor "t.weight" after a sound one, with a kilobyte of data. */
 static void expect_bad_tensor(uint32_t type, uint32_t n_dims, const uint64_t dims[4],
@@ -295,7 +292,7 @@ static void expect_bad_tensor(uint32_t type, uint32_t n_dims, const uint64_t dim
     expect_bad(&b, "tensor t.weight: ", piece);
 }
 
-static void test_g30_g31_dimensions_are_1_to_4_and_not_zero(void **state)
+static void test_dimensions_are_1_to_4_and_not_zero(void **state)
 {
     (void)state;
     const uint64_t dims[4] = {32, 1, 1, 1};
@@ -311,7 +308,7 @@ static void test_g30_g31_dimensions_are_1_to_4_and_not_zero(void **state)
     }
 }
 
-static void test_g32_g33_sizes_do_not_wrap(void **state)
+static void test_sizes_do_not_wrap(void **state)
 {
     (void)state;
     expect_bad_tensor(NIB_TYPE_I8, 1, (uint64_t[4]){UINT64_MAX}, 256, "2^63");
@@ -326,7 +323,7 @@ static void test_g32_g33_sizes_do_not_wrap(void **state)
     expect_bad_tensor(NIB_TYPE_I8, 1, (uint64_t[4]){INT64_MAX}, 256, "truncated");
 }
 
-static void test_g34_rows_are_whole_blocks(void **state)
+static void test_rows_are_whole_blocks(void **state)
 {
     (void)state;
     expect_bad_tensor(NIB_TYPE_Q4_0, 2, (uint64_t[4]){33, 32}, 256, "rows of 33 values");
@@ -334,7 +331,7 @@ static void test_g34_rows_are_whole_blocks(void **state)
     expect_bad_tensor(NIB_TYPE_Q4_K, 2, (uint64_t[4]){128, 2}, 256, "blocks have 256");
 }
 
-static void test_g35_withdrawn_and_unknown_types_are_named(void **state)
+static void test_withdrawn_and_unknown_types_are_named(void **state)
 {
     (void)state;
     static const uint32_t types[] = {4, 5, 31, 32, 33, 36, 37, 38, 42, 255, 0x7fffffff, UINT32_MAX};
@@ -346,7 +343,7 @@ static void test_g35_withdrawn_and_unknown_types_are_named(void **state)
     }
 }
 
-static void test_g36_data_lies_inside_the_file(void **state)
+static void test_data_lies_inside_the_file(void **state)
 {
     (void)state;
     const uint64_t dims[4] = {64};
@@ -359,7 +356,7 @@ static void test_g36_data_lies_inside_the_file(void **state)
     expect_bad_tensor(NIB_TYPE_F32, 1, dims, UINT64_MAX, "is no multiple");
 }
 
-static void test_g37_tensors_that_share_bytes_are_refused(void **state)
+static void test_tensors_that_share_bytes_are_refused(void **state)
 {
     (void)state;
     static const uint64_t offsets[] = {0, 32, 224};
@@ -372,7 +369,7 @@ static void test_g37_tensors_that_share_bytes_are_refused(void **state)
     }
 }
 
-static void test_g38_truncated_data_is_refused(void **state)
+static void test_truncated_data_is_refused(void **state)
 {
     (void)state;
     static const size_t cuts[] = {1, 4, 128, 255};
@@ -402,7 +399,7 @@ static void expect_bad_tensor_name(const char *name, size_t n, const char *piece
     expect_bad(&b, "tensor 0", piece);
 }
 
-static void test_g39_tensor_names_are_printable_and_unique(void **state)
+static void test_tensor_names_are_printable_and_unique(void **state)
 {
     (void)state;
     char name[66];
@@ -423,8 +420,7 @@ static void test_g39_tensor_names_are_printable_and_unique(void **state)
     expect_bad(&b, "tensor \"q.weight\" is there twice", "numbers 1 and 3");
 }
 
-/* ---- every byte, every length -------------------------------------------------------------------
- */
+/* ---- every byte, every length -------------------------------------------------------------- */
 
 /* Read all that a file gives; the sum keeps the reads from being dropped. */
 static unsigned read_everything(const struct nib_gguf *g)
@@ -513,24 +509,24 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_other_formats_are_named),
-        cmocka_unit_test(test_g1_short_headers_are_refused),
-        cmocka_unit_test(test_g2_versions_have_their_own_sentences),
-        cmocka_unit_test(test_g3_g4_counts_beyond_the_file_are_refused),
-        cmocka_unit_test(test_g5_lengths_beyond_the_file_are_refused),
-        cmocka_unit_test(test_g6_array_counts_beyond_the_file_are_refused),
-        cmocka_unit_test(test_g7_nesting_is_bounded),
-        cmocka_unit_test(test_g9_unknown_value_types_and_bools_are_refused),
-        cmocka_unit_test(test_g10_g11_unprintable_keys_are_refused),
-        cmocka_unit_test(test_g12_duplicate_keys_are_refused),
-        cmocka_unit_test(test_g13_alignment_is_a_power_of_two_u32),
-        cmocka_unit_test(test_g30_g31_dimensions_are_1_to_4_and_not_zero),
-        cmocka_unit_test(test_g32_g33_sizes_do_not_wrap),
-        cmocka_unit_test(test_g34_rows_are_whole_blocks),
-        cmocka_unit_test(test_g35_withdrawn_and_unknown_types_are_named),
-        cmocka_unit_test(test_g36_data_lies_inside_the_file),
-        cmocka_unit_test(test_g37_tensors_that_share_bytes_are_refused),
-        cmocka_unit_test(test_g38_truncated_data_is_refused),
-        cmocka_unit_test(test_g39_tensor_names_are_printable_and_unique),
+        cmocka_unit_test(test_short_headers_are_refused),
+        cmocka_unit_test(test_versions_have_their_own_sentences),
+        cmocka_unit_test(test_counts_beyond_the_file_are_refused),
+        cmocka_unit_test(test_lengths_beyond_the_file_are_refused),
+        cmocka_unit_test(test_array_counts_beyond_the_file_are_refused),
+        cmocka_unit_test(test_nesting_is_bounded),
+        cmocka_unit_test(test_unknown_value_types_and_bools_are_refused),
+        cmocka_unit_test(test_unprintable_keys_are_refused),
+        cmocka_unit_test(test_duplicate_keys_are_refused),
+        cmocka_unit_test(test_alignment_is_a_power_of_two_u32),
+        cmocka_unit_test(test_dimensions_are_1_to_4_and_not_zero),
+        cmocka_unit_test(test_sizes_do_not_wrap),
+        cmocka_unit_test(test_rows_are_whole_blocks),
+        cmocka_unit_test(test_withdrawn_and_unknown_types_are_named),
+        cmocka_unit_test(test_data_lies_inside_the_file),
+        cmocka_unit_test(test_tensors_that_share_bytes_are_refused),
+        cmocka_unit_test(test_truncated_data_is_refused),
+        cmocka_unit_test(test_tensor_names_are_printable_and_unique),
         cmocka_unit_test(test_no_changed_byte_and_no_cut_is_fatal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

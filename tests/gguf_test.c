@@ -31,8 +31,7 @@ static void expect_good(struct gguf_builder *b)
     free(image);
 }
 
-/* ---- what sound files give ----------------------------------------------------------------------
- */
+/* ---- what sound files give ----------------------------------------------------------------- */
 
 static void test_integers_of_every_width_are_read(void **state)
 {
@@ -208,7 +207,7 @@ static void test_versions_2_and_3_trailing_bytes_gaps_and_any_order_are_taken(vo
     gguf_put(&b.data, "trailing", 8);
     expect_good(&b);
 
-    gguf_builder_init(&b); /* G37: a gap, and the second tensor before the first */
+    gguf_builder_init(&b); /* a gap, and the second tensor before the first */
     gguf_add_info(&b, "late", NIB_TYPE_F32, 1, dims_64, 1024);
     gguf_add_info(&b, "early", NIB_TYPE_F32, 1, dims_64, 0);
     gguf_put(&b.data, (uint8_t[1280]){0}, 1280);
@@ -262,8 +261,7 @@ static void test_many_keys_and_tensors_open_quickly(void **state)
     free(image);
 }
 
-/* ---- files, and what is none --------------------------------------------------------------------
- */
+/* ---- files, and what is none --------------------------------------------------------------- */
 
 static void test_a_file_is_mapped_and_other_things_are_refused(void **state)
 {

@@ -41,8 +41,7 @@ static void expect_content(const char *file, const char *text)
     nib_os_unmap(&map);
 }
 
-/* ---- mapped files -------------------------------------------------------------------------------
- */
+/* ---- mapped files -------------------------------------------------------------------------- */
 
 static void test_map_gives_the_bytes_also_after_forgetting_them(void **state)
 {
@@ -95,8 +94,7 @@ static void test_map_refuses_by_name_what_is_no_regular_file(void **state)
     }
 }
 
-/* ---- memory -------------------------------------------------------------------------------------
- */
+/* ---- memory -------------------------------------------------------------------------------- */
 
 static void test_memory_is_zeroed_aligned_and_given_back(void **state)
 {
@@ -150,8 +148,7 @@ static void test_machine_limits_are_plausible(void **state)
     assert_true(nib_os_seconds() >= begin);
 }
 
-/* ---- sleeping threads ---------------------------------------------------------------------------
- */
+/* ---- sleeping threads ---------------------------------------------------------------------- */
 
 struct sleepers {
     _Atomic uint32_t word, awake;
@@ -183,8 +180,7 @@ static void test_wake_ends_all_waits(void **state)
     nib_os_wait(&s.word, 7); /* another value: returns at once */
 }
 
-/* ---- files that are written whole ---------------------------------------------------------------
- */
+/* ---- files that are written whole ---------------------------------------------------------- */
 
 static struct nib_file_writer *open_writer(void)
 {

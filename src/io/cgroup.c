@@ -74,8 +74,7 @@ static bool list_has(const char *list, const char *word)
     return false;
 }
 
-/* ---- finding the folders of this process's groups ----------------------------------------------
- */
+/* ---- finding the folders of this process's groups ------------------------------------------ */
 
 /* The group of this process in version 2 (controller NULL) or in the version 1 hierarchy of a
  * controller: a line "ID:CONTROLLERS:PATH" of /proc/self/cgroup. */
@@ -201,8 +200,7 @@ static void for_each_group(const char *root, const char *controller, group_fn *v
     }
 }
 
-/* ---- CPU quota ----------------------------------------------------------------------------------
- */
+/* ---- CPU quota ----------------------------------------------------------------------------- */
 
 static void take_cpu_quota(int *least, uint64_t quota, uint64_t period)
 {
@@ -243,8 +241,7 @@ int nib_cgroup_cpu_quota(const char *root)
     return least;
 }
 
-/* ---- memory -------------------------------------------------------------------------------------
- */
+/* ---- memory -------------------------------------------------------------------------------- */
 
 /* The number after `key` in a file of lines "KEY NUMBER"; 0 if it is not there. */
 static uint64_t find_stat(const char *text, const char *key)

@@ -15,8 +15,7 @@ enum {
     DEFAULT_ALIGNMENT = 32,
 };
 
-/* ---- shared with gguf_metadata.c ----------------------------------------------------------------
- */
+/* ---- shared with gguf_metadata.c ----------------------------------------------------------- */
 
 enum nib_status nib_gguf_fail_end(const struct nib_gguf_cursor *c, const char *what)
 {
@@ -127,8 +126,7 @@ const struct nib_gguf_index *nib_gguf_index_find(const struct nib_gguf_index *in
     return bsearch(&wanted, index, n, sizeof(*index), compare_names);
 }
 
-/* ---- the header ---------------------------------------------------------------------------------
- */
+/* ---- the header ---------------------------------------------------------------------------- */
 
 /* What people hand in instead of a model. */
 static enum nib_status fail_magic(const struct nib_gguf_cursor *c)
@@ -250,8 +248,7 @@ static enum nib_status read_alignment(struct nib_gguf_cursor *c)
     return NIB_OK;
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------
- */
+/* ---- tensors ------------------------------------------------------------------------------- */
 
 /* As the table has it; becomes a nib_gguf_tensor when the data is placed. */
 struct entry {
@@ -464,8 +461,7 @@ static enum nib_status read_tensors(struct nib_gguf_cursor *c, uint64_t n_tensor
     return status;
 }
 
-/* ---- open, close, look up -----------------------------------------------------------------------
- */
+/* ---- open, close, look up ------------------------------------------------------------------ */
 
 /* Read what is at data, which may be gguf->file. */
 static enum nib_status read_file(struct nib_gguf *gguf, const uint8_t *data, size_t n_bytes,

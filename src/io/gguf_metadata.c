@@ -23,8 +23,7 @@ static size_t type_size(uint32_t type)
     return type < NIB_COUNT(sizes) ? sizes[type] : 0;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------------------------- */
 
 static enum nib_status fail_value(const struct nib_gguf_cursor *c, const char *key,
                                   const char *what, uint64_t found)
@@ -139,8 +138,7 @@ enum nib_status nib_gguf_read_pairs(struct nib_gguf_cursor *c, uint64_t n_pairs)
                                  sizeof(*gguf->pairs), c, "key");
 }
 
-/* ---- one number ---------------------------------------------------------------------------------
- */
+/* ---- one number ---------------------------------------------------------------------------- */
 
 static bool is_integer(enum nib_gguf_type type)
 {
@@ -185,8 +183,7 @@ static bool is_float(enum nib_gguf_type type)
     return type == NIB_GGUF_F32 || type == NIB_GGUF_F64;
 }
 
-/* ---- by key -------------------------------------------------------------------------------------
- */
+/* ---- by key -------------------------------------------------------------------------------- */
 
 static const struct nib_gguf_pair *find(const struct nib_gguf *gguf, const char *key)
 {
@@ -250,8 +247,7 @@ bool nib_gguf_bool(const struct nib_gguf *gguf, const char *key, bool *out)
     return true;
 }
 
-/* ---- arrays by key ------------------------------------------------------------------------------
- */
+/* ---- arrays by key ------------------------------------------------------------------------- */
 
 static const struct nib_gguf_pair *find_array(const struct nib_gguf *gguf, const char *key)
 {
@@ -320,8 +316,7 @@ void nib_gguf_copy_floats(const struct nib_gguf *gguf, const char *key, float *o
         out[i] = (float)load_float(pair->element, pair->value.data, i);
 }
 
-/* ---- as text ------------------------------------------------------------------------------------
- */
+/* ---- as text ------------------------------------------------------------------------------- */
 
 size_t nib_gguf_key_count(const struct nib_gguf *gguf)
 {

@@ -23,8 +23,7 @@
 
 enum { HUGE_PAGE = 2 * 1024 * 1024 };
 
-/* ---- mapped files -------------------------------------------------------------------------------
- */
+/* ---- mapped files -------------------------------------------------------------------------- */
 
 static enum nib_status fail_open(struct nib_error *err, const char *path, int error)
 {
@@ -101,8 +100,7 @@ void nib_os_forget(const void *data, size_t n_bytes)
         madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
-/* ---- memory -------------------------------------------------------------------------------------
- */
+/* ---- memory -------------------------------------------------------------------------------- */
 
 /* What an allocation of n_bytes takes; large ones end at a huge page too.  0 if that overflows. */
 static size_t rounded_size(size_t n_bytes)
@@ -163,8 +161,7 @@ uint64_t nib_os_memory_available(void)
     return free_bytes < allowed ? free_bytes : allowed;
 }
 
-/* ---- time and threads ---------------------------------------------------------------------------
- */
+/* ---- time and threads ---------------------------------------------------------------------- */
 
 int nib_os_cpu_quota(void)
 {
@@ -202,8 +199,7 @@ void nib_os_wake(_Atomic uint32_t *word)
 #endif
 }
 
-/* ---- writing files ------------------------------------------------------------------------------
- */
+/* ---- writing files ------------------------------------------------------------------------- */
 
 struct nib_file_writer {
     int fd;

@@ -1,5 +1,5 @@
-/* All that is asked of the operating system: os.c is the one file to port.  (Threads and topology are
- * in run/parallel.c and run/topology.c.) */
+/* All that is asked of the operating system: os.c is the one file to port.  (Threads and topology
+ * are in run/parallel.c and run/topology.c.) */
 #ifndef NIB_OS_H
 #define NIB_OS_H
 
@@ -7,7 +7,8 @@
 
 #include <stdatomic.h>
 
-/* A whole regular file, mapped read-only and private. */
+/* A whole regular file, mapped read-only and private.  Who cuts it short meanwhile ends the process
+ * with SIGBUS: a mapping is held no longer than needed. */
 struct nib_mapping {
     const uint8_t *data;
     size_t n_bytes;
@@ -18,7 +19,8 @@ struct nib_mapping {
 enum nib_status nib_os_map(struct nib_mapping *out, const char *path, struct nib_error *err);
 void nib_os_unmap(struct nib_mapping *mapping);
 
-/* Tell the system that the pages of [data, data + n_bytes) inside a mapping are not needed again. */
+/* Tell the system that the pages of [data, data + n_bytes) inside a mapping are not needed again.
+ */
 void nib_os_forget(const void *data, size_t n_bytes);
 
 /* Zeroed memory, 2 MB aligned and on huge pages where it is large enough and the system gives them;
@@ -26,7 +28,8 @@ void nib_os_forget(const void *data, size_t n_bytes);
 void *nib_os_alloc(size_t n_bytes);
 void nib_os_free(void *memory, size_t n_bytes);
 
-/* Bytes of memory this process may still take: the least of free memory and the cgroup's limits. */
+/* Bytes of memory this process may still take: the least of free memory and the cgroup's limits;
+ * UINT64_MAX if the system does not tell. */
 uint64_t nib_os_memory_available(void);
 
 /* CPU quota of this process's cgroups (v1 and v2, all ancestors) in whole CPUs, rounded down and at

@@ -1,7 +1,7 @@
 /*
- * Writing .safetensors files (https://github.com/huggingface/safetensors): a table of F32 tensors whose
- * shapes are known before their data.  Data is streamed in the order of the table; the file appears
- * under its name only when it is complete.
+ * Writing .safetensors files (https://github.com/huggingface/safetensors): a table of F32 tensors
+ * whose shapes are known before their data.  Data is streamed in the order of the table; the file
+ * appears under its name only when it is complete.
  */
 #ifndef NIB_SAFETENSORS_H
 #define NIB_SAFETENSORS_H
