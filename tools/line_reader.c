@@ -81,10 +81,7 @@ static int read_character(EditLine *edit, wchar_t *out)
     mbstate_t state = {0};
     for (;;) {
         char byte;
-        const ssize_t n = read(STDIN_FILENO, &byte, 1);
-        if (n < 0 && errno == EINTR && !nib_interrupt_seen())
-            continue;
-        if (n <= 0)
+        if (!nib_wait_for_input() || read(STDIN_FILENO, &byte, 1) <= 0)
             return 0;
         const size_t length = mbrtowc(out, &byte, 1, &state);
         if (length == (size_t)-1)

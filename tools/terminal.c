@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/select.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -236,6 +237,27 @@ void nib_interrupt_catch(struct nib_context *context)
 bool nib_interrupt_seen(void)
 {
     return interrupted;
+}
+
+/* SIGINT is let through while waiting only, so that none can slip in between the look at the flag
+ * and the wait. */
+bool nib_wait_for_input(void)
+{
+    sigset_t interrupt, before;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    sigprocmask(SIG_BLOCK, &interrupt, &before);
+    int n = -1;
+    while (!interrupted && n < 0) {
+        fd_set input;
+        FD_ZERO(&input);
+        FD_SET(STDIN_FILENO, &input);
+        n = pselect(STDIN_FILENO + 1, &input, NULL, NULL, NULL, &before);
+        if (n < 0 && errno != EINTR)
+            break;
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return !interrupted;
 }
 
 void nib_interrupt_clear(void)

@@ -70,6 +70,8 @@ double nib_seconds(void); /* monotonic */
  */
 void nib_interrupt_catch(struct nib_context *context);
 bool nib_interrupt_seen(void);
+/* Waits until standard input can be read; false if Ctrl-C came first. */
+bool nib_wait_for_input(void);
 void nib_interrupt_clear(void);
 
 #endif
