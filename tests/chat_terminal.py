@@ -13,6 +13,7 @@ import time
 
 class Terminal:
     def __init__(self, command):
+        self.unread = b""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.environ["TERM"] = "xterm"
@@ -22,20 +23,20 @@ class Terminal:
         os.write(self.fd, text.encode())
 
     def wait_for(self, text, seconds=60):
-        """What was printed up to `text`."""
-        seen, end = b"", time.time() + seconds
-        while text.encode() not in seen:
+        """Reads up to `text`; what follows it is left for the next call."""
+        end = time.time() + seconds
+        while text.encode() not in self.unread:
             if time.time() > end:
-                raise SystemExit("waited in vain for %r, saw %r" % (text, seen))
+                raise SystemExit("waited in vain for %r, saw %r" % (text, self.unread))
             if select.select([self.fd], [], [], 0.1)[0]:
                 try:
                     chunk = os.read(self.fd, 65536)
                 except OSError:
                     chunk = b""
                 if not chunk:
-                    raise SystemExit("the program ended before %r, saw %r" % (text, seen))
-                seen += chunk
-        return seen.decode(errors="replace")
+                    raise SystemExit("the program ended before %r, saw %r" % (text, self.unread))
+                self.unread += chunk
+        self.unread = self.unread.split(text.encode(), 1)[1]
 
     def exit_code(self):
         end = time.time() + 60
@@ -83,7 +84,7 @@ def interrupt(command):
     terminal.wait_for("\n")
     time.sleep(1)
     terminal.type("\x03")
-    terminal.wait_for(">>> ", 5)
+    terminal.wait_for(">>> ", 20)
     terminal.type("Say yes.\n")
     terminal.wait_for("first token after")
     terminal.type("/exit\n")

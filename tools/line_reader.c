@@ -2,7 +2,6 @@
 #include "line_reader.h"
 #include "terminal.h"
 
-#include <errno.h>
 #include <histedit.h>
 #include <langinfo.h>
 #include <limits.h>
