@@ -99,7 +99,7 @@ static void describe(struct nib_sampler *s)
     }
     for (enum nib_filter f = 0; f < NIB_FILTER_COUNT; f++)
         if (!nib_filter_is_off(f, s->values[f]))
-            append(s, "%s %g -> ", nib_filter_name(f), s->values[f]);
+            append(s, "%s %.7g -> ", nib_filter_name(f), s->values[f]);
     append(s, "draw(seed %llu)", (unsigned long long)s->params.seed);
 }
 

@@ -86,9 +86,11 @@ int nib_team_size(const struct nib_team *team)
 static void bind_worker(const struct nib_team *team, int thread)
 {
     static _Thread_local uint64_t bound_for;
-    if (bound_for == team->id)
+    static _Thread_local int bound_as;
+    if (bound_for == team->id && bound_as == thread)
         return;
     bound_for = team->id;
+    bound_as = thread;
     nib_cpu_plan_bind(team->plan, thread);
 }
 
@@ -105,8 +107,7 @@ static void run_region(struct nib_team *team, nib_team_fn *fn, void *data)
             bind_worker(team, thread);
         else if (binding)
             nib_cpu_plan_bind(team->plan, 0);
-        /* Each thread sees its own store, so a barrier knows the number before all have stored it.
-         */
+        /* Each thread sees its own store: a barrier may come before all have stored. */
         if (atomic_load_explicit(&team->n_running, memory_order_relaxed) != n)
             atomic_store_explicit(&team->n_running, n, memory_order_relaxed);
         fn(data, thread, n);
