@@ -38,6 +38,10 @@ class Terminal:
                 self.unread += chunk
         self.unread = self.unread.split(text.encode(), 1)[1]
 
+    def wait_for_prompt(self, seconds=60):
+        self.wait_for(">>> ", seconds)
+        time.sleep(0.3)  # libedit shows the prompt first and then sets the terminal up for editing
+
     def exit_code(self):
         end = time.time() + 60
         while time.time() < end:
@@ -54,23 +58,23 @@ class Terminal:
 
 def converse(command):
     terminal = Terminal(command)
-    terminal.wait_for(">>> ")
+    terminal.wait_for_prompt()
     terminal.type("First\n")
     terminal.wait_for("first token after")
-    terminal.wait_for(">>> ")
+    terminal.wait_for_prompt()
     terminal.type("half a line")
     terminal.wait_for("half a line")
     terminal.type("\x03")
     terminal.wait_for("Ctrl-D")
-    terminal.wait_for(">>> ")
+    terminal.wait_for_prompt()
     terminal.type("\x1b[A")  # up: the message before
     terminal.wait_for("First")
     terminal.type("\n")
     terminal.wait_for("first token after")
-    terminal.wait_for(">>> ")
+    terminal.wait_for_prompt()
     terminal.type("/help\n")
     terminal.wait_for("/regen")
-    terminal.wait_for(">>> ")
+    terminal.wait_for_prompt()
     terminal.type("\x04")
     code = terminal.exit_code()
     if code != 0:
@@ -79,14 +83,15 @@ def converse(command):
 
 def interrupt(command):
     terminal = Terminal(command)
-    terminal.wait_for(">>> ")
+    terminal.wait_for_prompt()
     terminal.type("Count from one to one thousand, in words, and leave none out.\n")
     terminal.wait_for("\n")
     time.sleep(1)
     terminal.type("\x03")
-    terminal.wait_for(">>> ", 20)
+    terminal.wait_for_prompt(20)
     terminal.type("Say yes.\n")
     terminal.wait_for("first token after")
+    terminal.wait_for_prompt()
     terminal.type("/exit\n")
     code = terminal.exit_code()
     if code != 0:
