@@ -12,10 +12,6 @@
 
 #define KEY_MERGES "tokenizer.ggml.merges"
 
-/* The character that stands for a byte is the byte itself where Latin-1 prints it, else 256 + n for
- * the n-th of the others; all have one or two bytes in UTF-8. */
-#define N_LETTERS (256 + 68)
-
 struct merge_slot {
     int32_t left, right; /* left -1: free */
     uint32_t rank;
@@ -34,25 +30,32 @@ struct bpe {
     uint64_t seed;
 };
 
-static bool prints_itself(unsigned byte)
+/*
+ * The character that stands for a byte is the byte itself where Latin-1 prints it; the other 68
+ * bytes (0..32, 127..160, 173) are the characters from 256 on, in order.
+ */
+static unsigned letter_from_byte(unsigned byte)
 {
-    return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    if (byte <= 32)
+        return 256 + byte;
+    if (byte >= 127 && byte <= 160)
+        return 256 + 33 + (byte - 127);
+    return byte == 173 ? 256 + 67 : byte;
 }
 
-/* letter_of[byte]: code point */
-static void make_letters(uint16_t letter_of[256])
+/* -1: stands for no byte. */
+static int byte_from_letter(unsigned letter)
 {
-    uint16_t next = 256;
-    for (unsigned byte = 0; byte < 256; byte++)
-        letter_of[byte] = prints_itself(byte) ? (uint16_t)byte : next++;
+    if (letter < 256)
+        return letter_from_byte(letter) == letter ? (int)letter : -1;
+    const unsigned n = letter - 256;
+    return n < 33 ? (int)n : n < 67 ? (int)(n - 33 + 127) : n == 67 ? 173 : -1;
 }
 
-static void make_letter_texts(struct bpe *bpe)
+static void make_letters(struct bpe *bpe)
 {
-    uint16_t letter_of[256];
-    make_letters(letter_of);
-    for (size_t byte = 0; byte < 256; byte++) {
-        const unsigned c = letter_of[byte];
+    for (unsigned byte = 0; byte < 256; byte++) {
+        const unsigned c = letter_from_byte(byte);
         bpe->letter_len[byte] = c < 0x80 ? 1 : 2;
         bpe->letter[byte][0] = (char)(c < 0x80 ? c : 0xC0 | c >> 6);
         bpe->letter[byte][1] = (char)(0x80 | (c & 0x3F));
@@ -64,22 +67,18 @@ static void make_letter_texts(struct bpe *bpe)
 /* Letters back to bytes.  A text that has others is no byte-level token and stands for itself. */
 static size_t piece_from_letters(char *out, struct nib_str text)
 {
-    uint16_t letter_of[256];
-    int16_t byte_of[N_LETTERS];
-    make_letters(letter_of);
-    memset(byte_of, 0xFF, sizeof(byte_of));
-    for (int byte = 0; byte < 256; byte++)
-        byte_of[letter_of[byte]] = (int16_t)byte;
     size_t n = 0;
     for (size_t i = 0; i < text.len;) {
         const unsigned char *u = (const unsigned char *)text.data + i;
         const int len = nib_utf8_scan(text.data + i, text.len - i);
-        const unsigned c = len == 1 ? u[0] : len == 2 ? (u[0] & 0x1Fu) << 6 | (u[1] & 0x3Fu) : ~0u;
-        if (c >= N_LETTERS || byte_of[c] < 0) {
+        const int byte = len == 1   ? byte_from_letter(u[0])
+                         : len == 2 ? byte_from_letter((u[0] & 0x1Fu) << 6 | (u[1] & 0x3Fu))
+                                    : -1;
+        if (byte < 0) {
             memcpy(out, text.data, text.len);
             return text.len;
         }
-        out[n++] = (char)byte_of[c];
+        out[n++] = (char)byte;
         i += (size_t)len;
     }
     return n;
@@ -193,7 +192,7 @@ static enum nib_status bpe_create(void **out, struct nib_encoder_traits *traits,
     if (bpe == NULL)
         return nib_fail_memory(err, sizeof(*bpe), "the tokenizer");
     bpe->vocabulary = vocabulary;
-    make_letter_texts(bpe);
+    make_letters(bpe);
     struct nib_str name = NIB_STR("(none)");
     (void)nib_gguf_string(gguf, "tokenizer.ggml.pre", &name);
     enum nib_status status =

@@ -192,10 +192,7 @@ static enum nib_status encode_parts(const struct nib_tokenizer *t, struct nib_sc
     for (size_t from = 0; from < text.len && status == NIB_OK;) {
         struct nib_special_match match;
         const bool has_match = nib_special_find(&t->special, text, from, parses_special, &match);
-        size_t end = has_match ? match.start : text.len;
-        const uint8_t flags = has_match ? t->vocabulary.flags[match.id] : 0;
-        while ((flags & NIB_TOKEN_LSTRIP) != 0 && end > from && is_space(text.data[end - 1]))
-            end--;
+        const size_t end = has_match ? match.start : text.len;
         if (end > from) {
             status =
                 t->kind->encode(t->encoder, scratch, (struct nib_str){text.data + from, end - from},
@@ -208,8 +205,9 @@ static enum nib_status encode_parts(const struct nib_tokenizer *t, struct nib_sc
             status = push_id(scratch, match.id, err);
         is_after_special = true;
         from = match.end;
-        while ((flags & NIB_TOKEN_RSTRIP) != 0 && from < text.len && is_space(text.data[from]))
-            from++;
+        if ((t->vocabulary.flags[match.id] & NIB_TOKEN_RSTRIP) != 0)
+            while (from < text.len && is_space(text.data[from]))
+                from++;
     }
     return status;
 }

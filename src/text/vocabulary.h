@@ -27,8 +27,7 @@ enum nib_token_type {
 
 enum {
     NIB_TOKEN_IS_END = 1, /* ends an answer */
-    NIB_TOKEN_LSTRIP = 2, /* swallows white space before it */
-    NIB_TOKEN_RSTRIP = 4, /* and after it */
+    NIB_TOKEN_RSTRIP = 2, /* swallows the white space after it */
 };
 
 struct nib_vocabulary {

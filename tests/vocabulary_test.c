@@ -1,0 +1,656 @@
+/*
+ * Vocabularies written down here: what a file says and how text is then encoded, files that lie,
+ * and both kinds of BPE against the slowest possible way of doing the same.
+ */
+#include "vocabulary_builder.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#define BOTH (NIB_ADD_SPECIAL | NIB_PARSE_SPECIAL)
+
+/* ---- two small vocabularies -------------------------------------------------------------------
+ */
+
+static const char *const bpe_tokens[] = {"a",    "b",     "c",          "Ġ", "ab",  "abc",
+                                         "bc",   "<",     ">",          "x", "<x>", "<u>",
+                                         "<uu>", "<unk>", "<|im_end|>", "Ġa"};
+static const int32_t bpe_types[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 4, 4, 2, 1, 1};
+static const char *const bpe_merges[] = {"b c", "a b", "a bc", "Ġ a", "b c"};
+enum { A, B, C, BLANK, AB, ABC, BC, LESS, MORE, X, CONTROL, USER, USER2, UNKNOWN, IM_END, BLANK_A };
+
+static const struct vocabulary bpe = {.model = "gpt2",
+                                      .pre = "gpt-2",
+                                      .tokens = bpe_tokens,
+                                      .n_tokens = NIB_COUNT(bpe_tokens),
+                                      .types = bpe_types,
+                                      .merges = bpe_merges,
+                                      .n_merges = NIB_COUNT(bpe_merges)};
+
+static const char *const spm_tokens[] = {"<unk>", "<s>", "</s>", "<0x61>", "▁", "a", "b",
+                                         "ab",    "▁a",  "▁ab",  "<s",     "s", ">", "<"};
+static const int32_t spm_types[] = {2, 3, 3, 6, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+static const float spm_scores[] = {0, 0, 0, 0, -9, -9, -9, -2, -1, -3, 0, -9, -9, -9};
+
+static const struct vocabulary spm = {.model = "llama",
+                                      .tokens = spm_tokens,
+                                      .n_tokens = NIB_COUNT(spm_tokens),
+                                      .types = spm_types,
+                                      .scores = spm_scores};
+
+static struct nib_tokenizer *open_good(struct gguf_builder *b)
+{
+    struct nib_error err;
+    struct nib_tokenizer *t;
+    if (vocabulary_open(&t, b, &err) != NIB_OK)
+        fail_msg("%s", err.message);
+    return t;
+}
+
+static struct nib_tokenizer *open_plain(const struct vocabulary *v)
+{
+    struct gguf_builder b;
+    vocabulary_put(v, &b);
+    return open_good(&b);
+}
+
+/* The file is refused, with a sentence that has `word` in it. */
+static void expect_refusal(struct gguf_builder *b, const char *word)
+{
+    struct nib_error err;
+    struct nib_tokenizer *t;
+    assert_int_equal(vocabulary_open(&t, b, &err), NIB_ERROR_FILE);
+    assert_null(t);
+    if (strstr(err.message, word) == NULL)
+        fail_msg("'%s' is not in: %s", word, err.message);
+    assert_non_null(strstr(err.message, "model.gguf"));
+}
+
+static void expect_ids(const struct nib_tokenizer *t, const char *text, unsigned flags,
+                       const int32_t *expected, size_t n_expected)
+{
+    int32_t *ids;
+    size_t n;
+    assert_int_equal(nib_tokenizer_encode(t, nib_str_from(text), flags, &ids, &n, NULL), NIB_OK);
+    assert_int_equal(n, n_expected);
+    if (n > 0)
+        assert_memory_equal(ids, expected, n * sizeof(*ids));
+    free(ids);
+}
+
+#define EXPECT_IDS(t, text, flags, ...)                                                            \
+    expect_ids(t, text, flags, (const int32_t[]){__VA_ARGS__},                                     \
+               NIB_COUNT(((const int32_t[]){__VA_ARGS__})))
+
+/* ---- what sound files give --------------------------------------------------------------------
+ */
+
+static void test_bpe_merges_by_rank(void **state)
+{
+    (void)state;
+    struct nib_tokenizer *t = open_plain(&bpe);
+    EXPECT_IDS(t, "abc", 0, ABC); /* b c first, then a bc */
+    EXPECT_IDS(t, "ab", 0, AB);
+    EXPECT_IDS(t, "ab abc", 0, AB, BLANK, ABC); /* "a bc" before "Ġ a" */
+    EXPECT_IDS(t, "aab", 0, A, AB);
+    EXPECT_IDS(t, "az", 0, A); /* bytes that no token has are dropped */
+    expect_ids(t, "", BOTH, NULL, 0);
+    nib_tokenizer_free(t);
+}
+
+static void test_whole_words_are_taken_by_llama3_alone(void **state)
+{
+    (void)state;
+    struct vocabulary v = bpe;
+    v.n_merges = 1; /* "b c": nothing leads to "abc" */
+    struct nib_tokenizer *t = open_plain(&v);
+    EXPECT_IDS(t, "abc", 0, A, BC);
+    nib_tokenizer_free(t);
+    v.pre = "llama-bpe";
+    t = open_plain(&v);
+    EXPECT_IDS(t, "abc", 0, ABC);
+    nib_tokenizer_free(t);
+}
+
+static void test_special_tokens_are_found_as_asked(void **state)
+{
+    (void)state;
+    struct nib_tokenizer *t = open_plain(&bpe);
+    EXPECT_IDS(t, "a<x>b", 0, A, LESS, X, MORE, B);
+    EXPECT_IDS(t, "a<x>b", NIB_PARSE_SPECIAL, A, CONTROL, B);
+    EXPECT_IDS(t, "<unk>", NIB_PARSE_SPECIAL, UNKNOWN);
+    EXPECT_IDS(t, "a<u>b", 0, A, USER, B); /* user-defined: always */
+    EXPECT_IDS(t, "<uu><u><<x>", 0, USER2, USER, LESS, LESS, X, MORE);
+    EXPECT_IDS(t, "<<<u>", 0, LESS, LESS, USER);
+    nib_tokenizer_free(t);
+}
+
+static void test_special_tokens_are_silent_unless_asked_for(void **state)
+{
+    (void)state;
+    struct nib_tokenizer *t = open_plain(&bpe);
+    const int32_t ids[] = {A, CONTROL, USER, UNKNOWN, BLANK_A};
+    char *text;
+    size_t n;
+    assert_int_equal(nib_tokenizer_decode(t, ids, 5, 0, &text, &n, NULL), NIB_OK);
+    assert_string_equal(text, "a<u> a");
+    free(text);
+    assert_int_equal(nib_tokenizer_decode(t, ids, 5, NIB_PARSE_SPECIAL, &text, &n, NULL), NIB_OK);
+    assert_string_equal(text, "a<x><u><unk> a");
+    assert_int_equal(n, strlen(text));
+    free(text);
+    assert_string_equal(nib_tokenizer_name(t, CONTROL), "<x>");
+    assert_string_equal(nib_tokenizer_name(t, BLANK_A), "Ġa");
+    nib_tokenizer_free(t);
+}
+
+static void test_bos_and_eos_are_added_as_the_file_says(void **state)
+{
+    (void)state;
+    struct gguf_builder b;
+    vocabulary_put(&bpe, &b);
+    gguf_add_u32(&b, "tokenizer.ggml.bos_token_id", CONTROL);
+    gguf_add_u32(&b, "tokenizer.ggml.eos_token_id", UNKNOWN);
+    struct nib_tokenizer *t = open_good(&b);
+    EXPECT_IDS(t, "a", NIB_ADD_SPECIAL, A);
+    assert_int_equal(nib_tokenizer_info(t)->bos_id, CONTROL);
+    assert_int_equal(nib_tokenizer_info(t)->eos_id, UNKNOWN);
+    assert_true(nib_tokenizer_is_end(t, UNKNOWN));
+    assert_true(nib_tokenizer_is_end(t, IM_END));
+    assert_false(nib_tokenizer_is_end(t, CONTROL));
+    nib_tokenizer_free(t);
+
+    vocabulary_put(&bpe, &b);
+    gguf_add_u32(&b, "tokenizer.ggml.bos_token_id", CONTROL);
+    gguf_add_u32(&b, "tokenizer.ggml.eos_token_id", UNKNOWN);
+    gguf_add_bool(&b, "tokenizer.ggml.add_bos_token", true);
+    gguf_add_bool(&b, "tokenizer.ggml.add_eos_token", true);
+    t = open_good(&b);
+    EXPECT_IDS(t, "a", NIB_ADD_SPECIAL, CONTROL, A, UNKNOWN);
+    EXPECT_IDS(t, "a", 0, A);
+    EXPECT_IDS(t, "", NIB_ADD_SPECIAL, CONTROL, UNKNOWN);
+    nib_tokenizer_free(t);
+}
+
+static void test_eot_and_eom_ids_end_answers(void **state)
+{
+    (void)state;
+    struct gguf_builder b;
+    vocabulary_put(&bpe, &b);
+    gguf_add_u32(&b, "tokenizer.ggml.eot_token_id", A);
+    gguf_add_u32(&b, "tokenizer.ggml.eom_token_id", B);
+    struct nib_tokenizer *t = open_good(&b);
+    assert_true(nib_tokenizer_is_end(t, A));
+    assert_true(nib_tokenizer_is_end(t, B));
+    assert_false(nib_tokenizer_is_end(t, C));
+    nib_tokenizer_free(t);
+}
+
+static void test_end_in_a_vocabulary_with_channels_ends_no_answer(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"<|end|>", "<|return|>", "<|call|>", "a"};
+    const struct vocabulary v = {.model = "gpt2",
+                                 .pre = "gpt-2",
+                                 .tokens = tokens,
+                                 .n_tokens = 4,
+                                 .merges = tokens,
+                                 .n_merges = 0};
+    struct nib_tokenizer *t = open_plain(&v);
+    assert_false(nib_tokenizer_is_end(t, 0));
+    assert_true(nib_tokenizer_is_end(t, 1));
+    assert_true(nib_tokenizer_is_end(t, 2));
+    nib_tokenizer_free(t);
+}
+
+static void test_sentencepiece_merges_by_score(void **state)
+{
+    (void)state;
+    struct nib_tokenizer *t = open_plain(&spm);
+    EXPECT_IDS(t, "ab", NIB_ADD_SPECIAL, 1, 9);         /* "▁a", then "▁ab" */
+    EXPECT_IDS(t, "bab", 0, 4, 6, 7);                   /* "▁" "b" "ab" */
+    EXPECT_IDS(t, "b a", 0, 4, 6, 8);                   /* "▁" "b" "▁a" */
+    EXPECT_IDS(t, "<s>", 0, 4, 10, 12);                 /* "<s" ">": never the control token */
+    EXPECT_IDS(t, "a<s>a", NIB_PARSE_SPECIAL, 8, 1, 8); /* a blank after special tokens too */
+    EXPECT_IDS(t, "bé", 0, 4, 6, 0);                    /* no bytes: unknown */
+    nib_tokenizer_free(t);
+}
+
+static void test_space_prefix_is_as_the_file_says_and_comes_off_again(void **state)
+{
+    (void)state;
+    for (int adds = 0; adds < 2; adds++) {
+        struct gguf_builder b;
+        vocabulary_put(&spm, &b);
+        gguf_add_bool(&b, "tokenizer.ggml.add_space_prefix", adds);
+        struct nib_tokenizer *t = open_good(&b);
+        static const char *const texts[] = {"a", " a", "  a b", "a<s>a", "<s> a </s>b", ""};
+        for (size_t i = 0; i < NIB_COUNT(texts); i++) {
+            int32_t *ids;
+            char *text;
+            size_t n;
+            assert_int_equal(
+                nib_tokenizer_encode(t, nib_str_from(texts[i]), NIB_PARSE_SPECIAL, &ids, &n, NULL),
+                NIB_OK);
+            assert_int_equal(nib_tokenizer_decode(t, ids, n, NIB_PARSE_SPECIAL, &text, &n, NULL),
+                             NIB_OK);
+            assert_string_equal(text, texts[i]);
+            free(ids);
+            free(text);
+        }
+        nib_tokenizer_free(t);
+    }
+}
+
+static void test_phi3_special_tokens_swallow_blanks(void **state)
+{
+    (void)state;
+    struct gguf_builder b;
+    vocabulary_put(&bpe, &b);
+    gguf_add_string(&b, "general.name", "Phi-3 mini");
+    struct nib_tokenizer *t = open_good(&b);
+    EXPECT_IDS(t, "<x> \n a", NIB_PARSE_SPECIAL, CONTROL, A);
+    EXPECT_IDS(t, "<unk> a", NIB_PARSE_SPECIAL, UNKNOWN, BLANK_A);
+    EXPECT_IDS(t, "<x> ", NIB_PARSE_SPECIAL, CONTROL);
+    nib_tokenizer_free(t);
+    t = open_plain(&bpe);
+    EXPECT_IDS(t, "<x> a", NIB_PARSE_SPECIAL, CONTROL, BLANK_A);
+    nib_tokenizer_free(t);
+}
+
+static void test_clean_spaces_is_done_on_request(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"a", "Ġ", "?", "'", "s", ".", "t"};
+    const struct vocabulary v = {.model = "gpt2",
+                                 .pre = "gpt-2",
+                                 .tokens = tokens,
+                                 .n_tokens = NIB_COUNT(tokens),
+                                 .merges = tokens,
+                                 .n_merges = 0};
+    struct nib_tokenizer *t = open_plain(&v);
+    static const struct {
+        const char *text, *clean;
+    } cases[] = {{"a ? a . ", "a? a. "}, {"a ' a", "a'a"}, {"a 's a 't", "a's a 't"},
+                 {"a  .", "a ."},        {" ", " "},       {" '", " '"}};
+    for (size_t i = 0; i < NIB_COUNT(cases); i++) {
+        for (int cleans = 0; cleans < 2; cleans++) {
+            int32_t *ids;
+            char *text;
+            size_t n;
+            assert_int_equal(
+                nib_tokenizer_encode(t, nib_str_from(cases[i].text), 0, &ids, &n, NULL), NIB_OK);
+            assert_int_equal(
+                nib_tokenizer_decode(t, ids, n, cleans ? NIB_CLEAN_SPACES : 0, &text, &n, NULL),
+                NIB_OK);
+            assert_string_equal(text, cleans ? cases[i].clean : cases[i].text);
+            assert_int_equal(n, strlen(text));
+            free(ids);
+            free(text);
+        }
+    }
+    nib_tokenizer_free(t);
+}
+
+/* ---- odd files that load ----------------------------------------------------------------------
+ */
+
+static void test_of_equal_tokens_the_lowest_id_counts(void **state)
+{
+    (void)state;
+    struct vocabulary v = bpe;
+    const char *tokens[NIB_COUNT(bpe_tokens)];
+    memcpy(tokens, bpe_tokens, sizeof(tokens));
+    tokens[IM_END] = "abc";
+    tokens[MORE] = "a";
+    tokens[USER2] = "<u>";
+    v.tokens = tokens;
+    struct nib_tokenizer *t = open_plain(&v);
+    EXPECT_IDS(t, "abc", 0, ABC);
+    EXPECT_IDS(t, "a", 0, A);
+    EXPECT_IDS(t, "<u>", 0, USER);
+    nib_tokenizer_free(t);
+}
+
+static void test_tokens_may_be_empty_or_any_bytes(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"", "\xFF\xFE", "a", ""};
+    const struct vocabulary v = {.model = "gpt2",
+                                 .pre = "smollm",
+                                 .tokens = tokens,
+                                 .n_tokens = 4,
+                                 .types = (const int32_t[]){3, 4, 1, 1},
+                                 .merges = tokens,
+                                 .n_merges = 0};
+    struct nib_tokenizer *t = open_plain(&v);
+    EXPECT_IDS(t,
+               "a\xFF\xFE"
+               "a",
+               BOTH, 2, 1, 2);
+    assert_int_equal(nib_tokenizer_piece(t, 0, NIB_PARSE_SPECIAL).len, 0);
+    nib_tokenizer_free(t);
+}
+
+static void test_one_token_is_a_vocabulary(void **state)
+{
+    (void)state;
+    const struct vocabulary v = {
+        .model = "gpt2", .pre = "qwen2", .tokens = bpe_tokens, .n_tokens = 1, .merges = bpe_merges};
+    struct nib_tokenizer *t = open_plain(&v);
+    EXPECT_IDS(t, "a b", 0, A);
+    nib_tokenizer_free(t);
+
+    struct vocabulary one = spm;
+    one.n_tokens = 1; /* without its default BOS, EOS */
+    t = open_plain(&one);
+    EXPECT_IDS(t, "a", BOTH, 0, 0);
+    assert_int_equal(nib_tokenizer_info(t)->bos_id, -1);
+    assert_int_equal(nib_tokenizer_info(t)->eos_id, -1);
+    nib_tokenizer_free(t);
+}
+
+static void test_a_hundred_thousand_special_tokens_are_no_burden(void **state)
+{
+    (void)state;
+    enum { N = 100000 };
+    char(*names)[16] = malloc(N * sizeof(*names));
+    const char **tokens = malloc(N * sizeof(*tokens));
+    int32_t *types = malloc(N * sizeof(*types));
+    for (int i = 0; i < N; i++) {
+        snprintf(names[i], sizeof(names[i]), "<|%d|>", i);
+        tokens[i] = names[i];
+        types[i] = 4;
+    }
+    const struct vocabulary v = {.model = "gpt2",
+                                 .pre = "gpt-2",
+                                 .tokens = tokens,
+                                 .n_tokens = N,
+                                 .types = types,
+                                 .merges = tokens,
+                                 .n_merges = 0};
+    struct nib_tokenizer *t = open_plain(&v);
+    const size_t n_text = (size_t)1 << 20;
+    char *text = malloc(n_text);
+    for (size_t i = 0; i < n_text; i++)
+        text[i] = "<|12345"[i % 7];
+    int32_t *ids;
+    size_t n;
+    assert_int_equal(nib_tokenizer_encode(t, (struct nib_str){text, n_text}, 0, &ids, &n, NULL),
+                     NIB_OK);
+    assert_int_equal(n, 0);
+    free(ids);
+    EXPECT_IDS(t, "<|7|><|99999|>", 0, 7, 99999);
+    nib_tokenizer_free(t);
+    free(text);
+    free(names);
+    free(tokens);
+    free(types);
+}
+
+/* ---- files that are refused -------------------------------------------------------------------
+ */
+
+static void test_unknown_kinds_and_pre_tokenizers_are_refused_by_name(void **state)
+{
+    (void)state;
+    struct gguf_builder b;
+    struct vocabulary v = bpe;
+    v.model = "wordcount";
+    vocabulary_put(&v, &b);
+    expect_refusal(&b, "wordcount");
+    v.model = NULL;
+    vocabulary_put(&v, &b);
+    expect_refusal(&b, "tokenizer.ggml.model");
+    v = bpe;
+    v.pre = "kabbala";
+    vocabulary_put(&v, &b);
+    expect_refusal(&b, "kabbala");
+    v.pre = NULL;
+    vocabulary_put(&v, &b);
+    expect_refusal(&b, "tokenizer.ggml.pre");
+}
+
+static void test_vocabularies_have_1_to_4_million_tokens(void **state)
+{
+    (void)state;
+    struct gguf_builder b;
+    struct vocabulary v = bpe;
+    v.tokens = NULL;
+    vocabulary_put(&v, &b);
+    expect_refusal(&b, "tokenizer.ggml.tokens");
+    v.tokens = bpe_tokens;
+    v.n_tokens = 0;
+    vocabulary_put(&v, &b);
+    expect_refusal(&b, "0 tokens");
+
+    const size_t too_many = ((size_t)4 << 20) + 1;
+    v = bpe;
+    v.tokens = NULL;
+    v.types = NULL;
+    vocabulary_put(&v, &b);
+    uint64_t *empty_strings = calloc(too_many, sizeof(*empty_strings));
+    gguf_add_array(&b, "tokenizer.ggml.tokens", NIB_GGUF_STRING, too_many, empty_strings,
+                   too_many * sizeof(*empty_strings));
+    free(empty_strings);
+    expect_refusal(&b, "4194305 tokens");
+}
+
+static void test_tokens_have_64_kib_at_most(void **state)
+{
+    (void)state;
+    char *text = malloc(65538);
+    memset(text, 'y', 65537);
+    text[65537] = 0;
+    const char *tokens[] = {"a", text};
+    const struct vocabulary v = {.model = "gpt2",
+                                 .pre = "gpt-2",
+                                 .tokens = tokens,
+                                 .n_tokens = 2,
+                                 .merges = tokens,
+                                 .n_merges = 0};
+    struct gguf_builder b;
+    vocabulary_put(&v, &b);
+    expect_refusal(&b, "token 1 is 65537 bytes");
+    text[65536] = 0;
+    nib_tokenizer_free(open_plain(&v));
+
+    struct vocabulary special = v;
+    special.types = (const int32_t[]){1, 3};
+    vocabulary_put(&special, &b);
+    expect_refusal(&b, "special token 1");
+    free(text);
+}
+
+static void test_scores_and_types_are_as_many_as_tokens_and_of_their_kind(void **state)
+{
+    (void)state;
+    struct gguf_builder b;
+    static const float scores[20];
+    static const int32_t types[20];
+    static const int8_t bytes[20];
+    const size_t n = spm.n_tokens;
+    static const char scores_key[] = "tokenizer.ggml.scores";
+    static const char types_key[] = "tokenizer.ggml.token_type";
+    struct vocabulary v = spm;
+    v.scores = NULL;
+    vocabulary_put(&v, &b);
+    expect_refusal(&b, scores_key);
+    vocabulary_put(&v, &b);
+    gguf_add_array(&b, scores_key, NIB_GGUF_I8, n, bytes, n);
+    expect_refusal(&b, scores_key);
+    for (size_t count = n - 1; count <= n + 1; count += 2) {
+        vocabulary_put(&v, &b);
+        gguf_add_array(&b, scores_key, NIB_GGUF_F32, count, scores, count * sizeof(float));
+        expect_refusal(&b, scores_key);
+    }
+    v = spm;
+    v.types = NULL;
+    for (size_t count = n - 1; count <= n + 1; count += 2) {
+        vocabulary_put(&v, &b);
+        gguf_add_array(&b, types_key, NIB_GGUF_I32, count, types, count * sizeof(int32_t));
+        expect_refusal(&b, types_key);
+    }
+    vocabulary_put(&v, &b);
+    gguf_add_array(&b, types_key, NIB_GGUF_F32, n, scores, n * sizeof(float));
+    expect_refusal(&b, types_key);
+    vocabulary_put(&v, &b);
+    gguf_add_string(&b, types_key, "normal");
+    expect_refusal(&b, types_key);
+}
+
+static void test_scores_are_numbers(void **state)
+{
+    (void)state;
+    struct gguf_builder b;
+    struct vocabulary v = spm;
+    float scores[NIB_COUNT(spm_scores)];
+    memcpy(scores, spm_scores, sizeof(scores));
+    const uint32_t nan_bits = UINT32_C(0x7FC00000);
+    memcpy(&scores[5], &nan_bits, sizeof(nan_bits));
+    v.scores = scores;
+    vocabulary_put(&v, &b);
+    expect_refusal(&b, "score");
+}
+
+static void test_types_are_known_ones(void **state)
+{
+    (void)state;
+    static const int32_t bad[] = {-5, 7, 99, INT32_MIN, INT32_MAX};
+    for (size_t i = 0; i < NIB_COUNT(bad); i++) {
+        struct gguf_builder b;
+        struct vocabulary v = bpe;
+        int32_t types[NIB_COUNT(bpe_types)];
+        memcpy(types, bpe_types, sizeof(types));
+        types[3] = bad[i];
+        v.types = types;
+        vocabulary_put(&v, &b);
+        expect_refusal(&b, "token 3 has the type");
+    }
+}
+
+static void test_byte_tokens_are_two_hexadecimal_digits(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"<0x-1>", "<0xZZ>", "<0x1FF>", "<0x1>",   "<0x 1>",
+                                      "<0x+1>", "0x61",   "",        "<0x61>>", "<0X61>"};
+    for (size_t i = 0; i < NIB_COUNT(bad); i++) {
+        struct gguf_builder b;
+        struct vocabulary v = spm;
+        const char *tokens[NIB_COUNT(spm_tokens)];
+        memcpy(tokens, spm_tokens, sizeof(tokens));
+        tokens[3] = bad[i];
+        v.tokens = tokens;
+        vocabulary_put(&v, &b);
+        expect_refusal(&b, "token 3 is of the type byte");
+    }
+}
+
+static void test_ids_of_special_tokens_are_in_the_vocabulary(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {
+        "tokenizer.ggml.bos_token_id",     "tokenizer.ggml.eos_token_id",
+        "tokenizer.ggml.unknown_token_id", "tokenizer.ggml.eot_token_id",
+        "tokenizer.ggml.eom_token_id",     "tokenizer.ggml.padding_token_id"};
+    static const uint32_t bad[] = {NIB_COUNT(bpe_tokens), INT32_MAX, UINT32_MAX};
+    for (size_t i = 0; i < NIB_COUNT(keys); i++) {
+        struct gguf_builder b;
+        for (size_t j = 0; j < NIB_COUNT(bad); j++) {
+            vocabulary_put(&bpe, &b);
+            gguf_add_u32(&b, keys[i], bad[j]);
+            expect_refusal(&b, keys[i]);
+        }
+        vocabulary_put(&bpe, &b);
+        gguf_add_value(&b, keys[i], NIB_GGUF_I32, &(int32_t){-1}, 4);
+        expect_refusal(&b, keys[i]);
+        vocabulary_put(&bpe, &b);
+        gguf_add_string(&b, keys[i], "2");
+        expect_refusal(&b, keys[i]);
+    }
+}
+
+static void test_bos_and_eos_to_add_exist(void **state)
+{
+    (void)state;
+    struct gguf_builder b;
+    vocabulary_put(&bpe, &b);
+    gguf_add_bool(&b, "tokenizer.ggml.add_bos_token", true);
+    expect_refusal(&b, "add_bos_token");
+    vocabulary_put(&bpe, &b);
+    gguf_add_bool(&b, "tokenizer.ggml.add_eos_token", true);
+    expect_refusal(&b, "add_eos_token");
+}
+
+static void test_merges_are_two_tokens_that_make_a_third(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",      "ab",  " ",   "a ",  " b",
+                                      "a b c", "a q", "q a", "c a", "a  b"};
+    struct gguf_builder b;
+    for (size_t i = 0; i < NIB_COUNT(bad); i++) {
+        struct vocabulary v = bpe;
+        const char *merges[] = {"b c", bad[i]};
+        v.merges = merges;
+        v.n_merges = 2;
+        vocabulary_put(&v, &b);
+        expect_refusal(&b, "merge 1");
+    }
+    struct vocabulary v = bpe;
+    v.merges = NULL;
+    vocabulary_put(&v, &b);
+    expect_refusal(&b, "tokenizer.ggml.merges");
+    vocabulary_put(&v, &b);
+    gguf_add_array(&b, "tokenizer.ggml.merges", NIB_GGUF_U32, 1, &(uint32_t){1}, 4);
+    expect_refusal(&b, "tokenizer.ggml.merges");
+}
+
+static void test_texts_have_a_gibibyte_at_most(void **state)
+{
+    (void)state;
+    struct nib_tokenizer *t = open_plain(&bpe);
+    struct nib_error err;
+    int32_t *ids = (int32_t *)1;
+    size_t n = 1;
+    assert_int_equal(
+        nib_tokenizer_encode(t, (struct nib_str){"", ((size_t)1 << 30) + 1}, 0, &ids, &n, &err),
+        NIB_ERROR_ARGUMENT);
+    assert_null(ids);
+    assert_int_equal(n, 0);
+    nib_tokenizer_free(t);
+    nib_tokenizer_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bpe_merges_by_rank),
+        cmocka_unit_test(test_whole_words_are_taken_by_llama3_alone),
+        cmocka_unit_test(test_special_tokens_are_found_as_asked),
+        cmocka_unit_test(test_special_tokens_are_silent_unless_asked_for),
+        cmocka_unit_test(test_bos_and_eos_are_added_as_the_file_says),
+        cmocka_unit_test(test_eot_and_eom_ids_end_answers),
+        cmocka_unit_test(test_end_in_a_vocabulary_with_channels_ends_no_answer),
+        cmocka_unit_test(test_sentencepiece_merges_by_score),
+        cmocka_unit_test(test_space_prefix_is_as_the_file_says_and_comes_off_again),
+        cmocka_unit_test(test_phi3_special_tokens_swallow_blanks),
+        cmocka_unit_test(test_clean_spaces_is_done_on_request),
+        cmocka_unit_test(test_of_equal_tokens_the_lowest_id_counts),
+        cmocka_unit_test(test_tokens_may_be_empty_or_any_bytes),
+        cmocka_unit_test(test_one_token_is_a_vocabulary),
+        cmocka_unit_test(test_a_hundred_thousand_special_tokens_are_no_burden),
+        cmocka_unit_test(test_unknown_kinds_and_pre_tokenizers_are_refused_by_name),
+        cmocka_unit_test(test_vocabularies_have_1_to_4_million_tokens),
+        cmocka_unit_test(test_tokens_have_64_kib_at_most),
+        cmocka_unit_test(test_scores_and_types_are_as_many_as_tokens_and_of_their_kind),
+        cmocka_unit_test(test_scores_are_numbers),
+        cmocka_unit_test(test_types_are_known_ones),
+        cmocka_unit_test(test_byte_tokens_are_two_hexadecimal_digits),
+        cmocka_unit_test(test_ids_of_special_tokens_are_in_the_vocabulary),
+        cmocka_unit_test(test_bos_and_eos_to_add_exist),
+        cmocka_unit_test(test_merges_are_two_tokens_that_make_a_third),
+        cmocka_unit_test(test_texts_have_a_gibibyte_at_most),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
