@@ -19,7 +19,7 @@ clang_version() {
 }
 
 is_installed() {
-    [ "$(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]
+    dpkg-query -W -f='${db:Status-Abbrev}\n' "$1" 2>/dev/null | grep -q '^.i'
 }
 
 packages_of() {
@@ -83,11 +83,12 @@ if [ "$(id -u)" != 0 ]; then
     as_root=(sudo)
 fi
 echo "installing ${missing[*]}" >&2
-export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-if ! { "${as_root[@]}" apt-get update && "${as_root[@]}" apt-get install -y --no-install-recommends "${missing[@]}"; } \
-    >"$log" 2>&1; then
+# Old lists may still do where the update fails, so the installation decides.
+if ! { "${as_root[@]}" apt-get update || true
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        -o DPkg::Lock::Timeout=300 "${missing[@]}"; } >"$log" 2>&1; then
     tail -n 15 "$log" >&2
     echo "install-deps.sh: apt-get could not install ${missing[*]}; see its messages above" >&2
     exit 1
