@@ -68,8 +68,7 @@ static void make_random_vocabulary(struct random_vocabulary *v, const char *cons
         v->merges[i] = v->merge_text[i];
 }
 
-/* The rank of merging two tokens: for BPE the first such merge, for SentencePiece minus the score.
- */
+/* The rank of merging two tokens: the first such merge, for SentencePiece minus the score. */
 static bool pair_rank(const struct random_vocabulary *v, bool is_spm, const char *left,
                       const char *right, float *rank)
 {

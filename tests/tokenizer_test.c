@@ -55,8 +55,7 @@ static char *read_file(const char *path, size_t *n)
     return text;
 }
 
-/* ---- comparing --------------------------------------------------------------------------------
- */
+/* ---- comparing ------------------------------------------------------------------------------ */
 
 static char *bytes_from_hex(const char *hex, size_t *n)
 {
@@ -108,8 +107,7 @@ static bool encodes_to(const struct nib_tokenizer *t, struct nib_str text, unsig
     return is_equal;
 }
 
-/* ---- the golden files -------------------------------------------------------------------------
- */
+/* ---- the golden files ----------------------------------------------------------------------- */
 
 /* What the reference library does with bytes that are no text. */
 enum invalid { KEPT, REPLACED, REPLACED_BYTE_BY_BYTE };
@@ -330,8 +328,7 @@ static void test_tiny_spm_matches_sentencepiece_library(void **state)
     nib_tokenizer_free(t);
 }
 
-/* ---- any bytes --------------------------------------------------------------------------------
- */
+/* ---- any bytes ------------------------------------------------------------------------------ */
 
 static const char *const real_names[] = {"gpt-2",   "llama-bpe", "qwen2",
                                          "smollm2", "llama-spm", "phi-3"};
@@ -418,8 +415,7 @@ static void test_invalid_bytes_that_the_vocabulary_lacks_become_replacement_char
     nib_tokenizer_free(t);
 }
 
-/* ---- streams ----------------------------------------------------------------------------------
- */
+/* ---- streams -------------------------------------------------------------------------------- */
 
 static bool is_whole(const char *text)
 {
@@ -503,8 +499,7 @@ static void test_stream_is_silent_on_special_tokens_and_foreign_ids(void **state
     nib_tokenizer_free(t);
 }
 
-/* ---- names, ends ------------------------------------------------------------------------------
- */
+/* ---- names, ends ---------------------------------------------------------------------------- */
 
 static void test_ends_of_answers_are_known(void **state)
 {
@@ -571,8 +566,7 @@ static void test_a_control_token_in_text_stays_text_unless_asked_for(void **stat
     nib_tokenizer_free(t);
 }
 
-/* ---- speed: bounds that only a quadratic step would break, under sanitizers too -----------------
- */
+/* ---- speed: bounds that only a quadratic step would break, under sanitizers too ------------- */
 
 #define MEGABYTE ((size_t)1 << 20)
 
@@ -620,8 +614,7 @@ static void test_a_megabyte_of_anything_takes_seconds_at_most(void **state)
     }
 }
 
-/* ---- threads ----------------------------------------------------------------------------------
- */
+/* ---- threads -------------------------------------------------------------------------------- */
 
 struct job {
     const struct nib_tokenizer *tokenizer;

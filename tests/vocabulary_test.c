@@ -10,8 +10,7 @@
 
 #define BOTH (NIB_ADD_SPECIAL | NIB_PARSE_SPECIAL)
 
-/* ---- two small vocabularies -------------------------------------------------------------------
- */
+/* ---- two small vocabularies ----------------------------------------------------------------- */
 
 static const char *const bpe_tokens[] = {"a",    "b",     "c",          "Ġ", "ab",  "abc",
                                          "bc",   "<",     ">",          "x", "<x>", "<u>",
@@ -83,8 +82,7 @@ static void expect_ids(const struct nib_tokenizer *t, const char *text, unsigned
     expect_ids(t, text, flags, (const int32_t[]){__VA_ARGS__},                                     \
                NIB_COUNT(((const int32_t[]){__VA_ARGS__})))
 
-/* ---- what sound files give --------------------------------------------------------------------
- */
+/* ---- what sound files give ------------------------------------------------------------------ */
 
 static void test_bpe_merges_by_rank(void **state)
 {
@@ -123,6 +121,26 @@ static void test_special_tokens_are_found_as_asked(void **state)
     EXPECT_IDS(t, "a<u>b", 0, A, USER, B); /* user-defined: always */
     EXPECT_IDS(t, "<uu><u><<x>", 0, USER2, USER, LESS, LESS, X, MORE);
     EXPECT_IDS(t, "<<<u>", 0, LESS, LESS, USER);
+    nib_tokenizer_free(t);
+}
+
+static void test_merges_never_make_control_tokens(void **state)
+{
+    (void)state;
+    struct vocabulary v = bpe;
+    int32_t types[NIB_COUNT(bpe_types)];
+    memcpy(types, bpe_types, sizeof(types));
+    types[BC] = 3;
+    types[ABC] = 3;
+    v.types = types;
+    struct nib_tokenizer *t = open_plain(&v);
+    EXPECT_IDS(t, "bc", 0, B, C);
+    EXPECT_IDS(t, "abc", 0, AB, C);
+    EXPECT_IDS(t, "abc", NIB_PARSE_SPECIAL, ABC);
+    nib_tokenizer_free(t);
+    v.pre = "llama-bpe"; /* nor does the word as a whole */
+    t = open_plain(&v);
+    EXPECT_IDS(t, "abc", 0, AB, C);
     nib_tokenizer_free(t);
 }
 
@@ -293,8 +311,7 @@ static void test_clean_spaces_is_done_on_request(void **state)
     nib_tokenizer_free(t);
 }
 
-/* ---- odd files that load ----------------------------------------------------------------------
- */
+/* ---- odd files that load -------------------------------------------------------------------- */
 
 static void test_of_equal_tokens_the_lowest_id_counts(void **state)
 {
@@ -389,8 +406,7 @@ static void test_a_hundred_thousand_special_tokens_are_no_burden(void **state)
     free(types);
 }
 
-/* ---- files that are refused -------------------------------------------------------------------
- */
+/* ---- files that are refused ----------------------------------------------------------------- */
 
 static void test_unknown_kinds_and_pre_tokenizers_are_refused_by_name(void **state)
 {
@@ -628,6 +644,7 @@ int main(void)
         cmocka_unit_test(test_bpe_merges_by_rank),
         cmocka_unit_test(test_whole_words_are_taken_by_llama3_alone),
         cmocka_unit_test(test_special_tokens_are_found_as_asked),
+        cmocka_unit_test(test_merges_never_make_control_tokens),
         cmocka_unit_test(test_special_tokens_are_silent_unless_asked_for),
         cmocka_unit_test(test_bos_and_eos_are_added_as_the_file_says),
         cmocka_unit_test(test_eot_and_eom_ids_end_answers),

@@ -84,8 +84,7 @@ static size_t piece_from_letters(char *out, struct nib_str text)
     return n;
 }
 
-/* ---- merges -----------------------------------------------------------------------------------
- */
+/* ---- merges --------------------------------------------------------------------------------- */
 
 static size_t slot_of(const struct bpe *bpe, int32_t left, int32_t right)
 {
@@ -140,6 +139,8 @@ static enum nib_status add_merge(struct bpe *bpe, struct nib_str text, uint32_t 
             "%s: merge %u, '%.*s', is not two tokens that make a third, as every merge of "
             "%s has to be; the file is damaged or was converted wrongly, get it again",
             path, rank, (int)(text.len < 64 ? text.len : 64), text.data, KEY_MERGES);
+    if (v->type[id] == NIB_TOKEN_CONTROL || v->type[id] == NIB_TOKEN_UNKNOWN)
+        return NIB_OK; /* these never come of text */
     struct merge_slot *slot = find_merge(bpe, left, right);
     if (slot->left < 0) /* of equal ones the first */
         *slot = (struct merge_slot){.left = left, .right = right, .rank = rank, .id = id};
@@ -211,8 +212,7 @@ static enum nib_status bpe_create(void **out, struct nib_encoder_traits *traits,
     return NIB_OK;
 }
 
-/* ---- encoding ---------------------------------------------------------------------------------
- */
+/* ---- encoding ------------------------------------------------------------------------------- */
 
 struct job {
     const struct bpe *bpe;

@@ -11,8 +11,7 @@
 
 #define MAX_STAGES 2
 
-/* Unicode's White_Space, for use within [].  PCRE2's own \s has U+180E too, which left it long ago.
- */
+/* Unicode's White_Space, for use within [].  PCRE2's own \s still has U+180E. */
 #define SPACE                                                                                      \
     "\\x09-\\x0D\\x20\\x85\\xA0\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}"   \
     "\\x{3000}"

@@ -92,8 +92,7 @@ static enum nib_status sentencepiece_create(void **out, struct nib_encoder_trait
     return NIB_OK;
 }
 
-/* ---- encoding ---------------------------------------------------------------------------------
- */
+/* ---- encoding ------------------------------------------------------------------------------- */
 
 struct job {
     const struct sentencepiece *sp;

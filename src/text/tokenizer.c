@@ -1,11 +1,10 @@
-/* The tokenizer as the rest of nibble sees it, see tokenizer.h: special tokens around the encoders.
- */
+/* The tokenizer as the rest of nibble sees it: encoders, and special tokens around them. */
 #include "tokenizer.h"
 
+#include "clean_spaces.h"
 #include "encoder.h"
 #include "gguf.h"
 #include "special_tokens.h"
-#include "clean_spaces.h"
 
 #include <stdlib.h>
 
@@ -21,8 +20,7 @@ struct nib_tokenizer {
     struct nib_encoder_traits traits;
 };
 
-/* ---- making one -------------------------------------------------------------------------------
- */
+/* ---- making one ----------------------------------------------------------------------------- */
 
 static enum nib_status find_kind(struct nib_tokenizer *t, const struct nib_gguf *gguf,
                                  struct nib_error *err)
@@ -117,8 +115,7 @@ void nib_tokenizer_free(struct nib_tokenizer *t)
     free(t);
 }
 
-/* ---- looking things up ------------------------------------------------------------------------
- */
+/* ---- looking things up ---------------------------------------------------------------------- */
 
 const struct nib_tokenizer_info *nib_tokenizer_info(const struct nib_tokenizer *t)
 {
@@ -153,8 +150,7 @@ bool nib_tokenizer_is_end(const struct nib_tokenizer *t, int32_t id)
     return has_id(t, id) && (t->vocabulary.flags[id] & NIB_TOKEN_IS_END) != 0;
 }
 
-/* ---- encoding ---------------------------------------------------------------------------------
- */
+/* ---- encoding ------------------------------------------------------------------------------- */
 
 bool nib_ids_push(struct nib_ids *ids, int32_t id)
 {
@@ -253,8 +249,7 @@ enum nib_status nib_tokenizer_encode(const struct nib_tokenizer *t, struct nib_s
     return status;
 }
 
-/* ---- decoding ---------------------------------------------------------------------------------
- */
+/* ---- decoding ------------------------------------------------------------------------------- */
 
 /* The pieces one after the other, without the blanks that encoding put at the start and after
  * special tokens.  `out` may be NULL; gives the number of bytes. */

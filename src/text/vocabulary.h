@@ -46,8 +46,7 @@ struct nib_vocabulary {
     char *texts, *pieces; /* the bytes of all */
 };
 
-/* Write the bytes that a normal token's text stands for, no more than text.len; gives their number.
- */
+/* Write the bytes that a normal token's text stands for, at most text.len; gives their number. */
 typedef size_t nib_piece_fn(char *out, struct nib_str text);
 
 /*
