@@ -27,8 +27,6 @@ static struct {
 #define MAX_TOKENS 16777216
 
 static const struct nib_option options[] = {
-    {"-m", "--model", NULL, "FILE", "the model, also as the argument without a dash",
-     NIB_OPTION_TEXT, &nib_settings.model, 0, 0, false, NULL},
     {"-p", "--n-prompt", NULL, "N,..", "prompt lengths to test, 0: none (default 512)",
      NIB_OPTION_LIST, &args.n_prompt, 0, MAX_TOKENS, false, NULL},
     {"-n", "--n-gen", NULL, "N,..", "numbers of tokens to generate, 0: none (default 128)",
@@ -39,22 +37,15 @@ static const struct nib_option options[] = {
      NIB_OPTION_LIST, &args.n_threads, 1, 1024, true, NULL},
     {"-r", "--repetitions", NULL, "N", "times each test runs", NIB_OPTION_INT, &args.n_repetitions,
      1, NIB_BENCH_MAX_REPETITIONS, false, NULL},
-    {"-b", "--batch-size", NULL, "N", "prompt tokens computed at once", NIB_OPTION_INT,
-     &nib_settings.n_batch, 1, 4096, false, NULL},
     {NULL, "--no-warmup", NULL, NULL, "count the first run too", NIB_OPTION_OFF, &args.warms_up, 0,
      0, false, NULL},
     {"-o", "--output", NULL, "FORMAT", "md, json, jsonl or csv", NIB_OPTION_CHOICE, &args.format, 0,
      0, false, nib_bench_formats},
-    {NULL, "--isa", NULL, "NAME", "use no more than this instruction set (nibble --version lists)",
-     NIB_OPTION_TEXT, &nib_settings.isa, 0, 0, false, NULL},
-    {"-q", "--quiet", NULL, NULL, "no notes and bars", NIB_OPTION_ON, &nib_settings.is_quiet, 0, 0,
-     false, NULL},
-    {"-v", "--verbose", NULL, NULL, "say on stderr what was chosen", NIB_OPTION_ON,
-     &nib_settings.is_verbose, 0, 0, false, NULL},
     {0},
 };
 
-static const struct nib_option *const tables[] = {options, nib_options_kv_types, NULL};
+static const struct nib_option *const tables[] = {options, nib_options_common, nib_options_context,
+                                                  NULL};
 
 /* Tokens that differ from each other, the same on every run; numbers from xorshift32. */
 static void fill_ids(int32_t *ids, size_t n, uint32_t n_vocab)

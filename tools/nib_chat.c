@@ -31,7 +31,12 @@ static const struct nib_option options[] = {
 };
 
 static const struct nib_option *const tables[] = {
-    options, nib_options_common, nib_options_context, nib_options_kv_types, nib_options_sampling,
+    options,
+    nib_options_common,
+    nib_options_threads,
+    nib_options_length,
+    nib_options_context,
+    nib_options_sampling,
     NULL,
 };
 

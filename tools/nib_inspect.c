@@ -21,7 +21,8 @@ static const struct nib_option options[] = {
     {0},
 };
 
-static const struct nib_option *const tables[] = {options, nib_options_common, NULL};
+static const struct nib_option *const tables[] = {options, nib_options_common, nib_options_threads,
+                                                  NULL};
 
 /* ---- facts -------------------------------------------------------------------------------------
  */

@@ -32,7 +32,8 @@ static const struct nib_option options[] = {
     {0},
 };
 
-static const struct nib_option *const tables[] = {options, nib_options_common, NULL};
+static const struct nib_option *const tables[] = {options, nib_options_common, nib_options_threads,
+                                                  NULL};
 
 static int print_document(yyjson_mut_doc *doc)
 {

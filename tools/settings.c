@@ -1,7 +1,7 @@
 /* See settings.h. */
 #include "settings.h"
 
-#include <string.h>
+#include <math.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,8 +16,6 @@ const char *const nib_choices_text_json[] = {"text", "json", NULL};
 const struct nib_option nib_options_common[] = {
     {"-m", "--model", NULL, "FILE", "the model, also as the argument without a dash",
      NIB_OPTION_TEXT, &nib_settings.model, 0, 0, false, NULL},
-    {"-t", "--threads", NULL, "N", "threads; auto (or -1): the cores this process may use",
-     NIB_OPTION_INT, &nib_settings.n_threads, 1, 1024, true, NULL},
     {NULL, "--isa", NULL, "NAME", "use no more than this instruction set (nibble --version lists)",
      NIB_OPTION_TEXT, &nib_settings.isa, 0, 0, false, NULL},
     {NULL, "--color", NULL, "WHEN", "auto, always or never", NIB_OPTION_CHOICE,
@@ -29,22 +27,28 @@ const struct nib_option nib_options_common[] = {
     {0},
 };
 
-const struct nib_option nib_options_context[] = {
-    {"-c", "--ctx-size", NULL, "N",
-     "positions of a sequence; 0: as many as needed, at most the model's", NIB_OPTION_INT,
-     &nib_settings.n_ctx, 0, MAX_INT32, false, NULL},
-    {"-b", "--batch-size", NULL, "N", "prompt tokens computed at once", NIB_OPTION_INT,
-     &nib_settings.n_batch, 1, 4096, false, NULL},
-    {NULL, "--no-kv-cache", NULL, NULL, "recompute all positions for every token (slow)",
-     NIB_OPTION_OFF, &nib_settings.kv_cache, 0, 0, false, NULL},
+const struct nib_option nib_options_threads[] = {
+    {"-t", "--threads", NULL, "N", "threads; auto (or -1): the cores this process may use",
+     NIB_OPTION_INT, &nib_settings.n_threads, 1, 1024, true, NULL},
     {0},
 };
 
-const struct nib_option nib_options_kv_types[] = {
+const struct nib_option nib_options_length[] = {
+    {"-c", "--ctx-size", NULL, "N",
+     "positions of a sequence; 0: as many as needed, at most the model's", NIB_OPTION_INT,
+     &nib_settings.n_ctx, 0, MAX_INT32, false, NULL},
+    {0},
+};
+
+const struct nib_option nib_options_context[] = {
+    {"-b", "--batch-size", NULL, "N", "prompt tokens computed at once", NIB_OPTION_INT,
+     &nib_settings.n_batch, 1, 4096, false, NULL},
     {"-ctk", "--cache-type-k", NULL, "TYPE", "what the cache of keys holds, f16 or f32",
      NIB_OPTION_CHOICE, &nib_settings.type_k, 0, 0, false, kv_types},
     {"-ctv", "--cache-type-v", NULL, "TYPE", "what the cache of values holds, f16 or f32",
      NIB_OPTION_CHOICE, &nib_settings.type_v, 0, 0, false, kv_types},
+    {NULL, "--no-kv-cache", NULL, NULL, "recompute all positions for every token (slow)",
+     NIB_OPTION_OFF, &nib_settings.kv_cache, 0, 0, false, NULL},
     {0},
 };
 
@@ -70,6 +74,12 @@ const struct nib_option nib_options_sampling[] = {
     {0},
 };
 
+/* 0.8f is 0.800000012 as a double; options and their help want 0.8. */
+static double decimal(float value)
+{
+    return round(1e6 * (double)value) / 1e6;
+}
+
 void nib_settings_init(void)
 {
     struct nib_context_params context;
@@ -82,11 +92,10 @@ void nib_settings_init(void)
         .type_v = context.type_v,
         .kv_cache = context.kv_cache,
         .seed = -1,
-        /* Through float and back by way of "%g" digits these would show as 0.800000012. */
-        .temperature = (double)(int)(sampler.temperature * 1000.0f + 0.5f) / 1000.0,
+        .temperature = decimal(sampler.temperature),
         .top_k = sampler.top_k,
-        .top_p = (double)(int)(sampler.top_p * 1000.0f + 0.5f) / 1000.0,
-        .min_p = (double)(int)(sampler.min_p * 1000.0f + 0.5f) / 1000.0,
+        .top_p = decimal(sampler.top_p),
+        .min_p = decimal(sampler.min_p),
         .repeat_penalty = sampler.repeat_penalty,
         .repeat_last_n = sampler.repeat_last_n,
         .presence_penalty = sampler.presence_penalty,

@@ -24,9 +24,10 @@ struct nib_settings {
 
 extern struct nib_settings nib_settings;
 
-extern const struct nib_option nib_options_common[];   /* model, threads, ISA, colour, -v, -q */
-extern const struct nib_option nib_options_context[];  /* context, batch, KV cache */
-extern const struct nib_option nib_options_kv_types[]; /* -ctk, -ctv */
+extern const struct nib_option nib_options_common[];  /* model, ISA, colour, -v, -q */
+extern const struct nib_option nib_options_threads[]; /* -t; bench has a list instead */
+extern const struct nib_option nib_options_length[];  /* -c */
+extern const struct nib_option nib_options_context[]; /* batch, KV cache */
 extern const struct nib_option nib_options_sampling[];
 
 extern const char *const nib_choices_text_json[]; /* "text", "json" */
