@@ -1,11 +1,11 @@
 /*
- * Chat templates: the part of Jinja (https://jinja.palletsprojects.com/en/stable/templates/) that chat
- * templates use, set up as Hugging Face transformers does it: trim_blocks, lstrip_blocks, loop controls,
- * tojson without ASCII escapes, raise_exception, strftime_now.  Anything else is an error that names
- * the construct and its line.
+ * Chat templates: the part of Jinja (https://jinja.palletsprojects.com/en/stable/templates/) that
+ * chat templates use, set up as Hugging Face transformers does it: trim_blocks, lstrip_blocks, loop
+ * controls, tojson without ASCII escapes, raise_exception, strftime_now.  Anything else is an error
+ * that names the construct and its line.
  *
- * Templates come from model files and are not trusted: there are no host objects, and depth, steps and
- * output are bounded (NIB_TEMPLATE_MAX_*).
+ * Templates come from model files and are not trusted: there are no host objects, and depth, steps
+ * and output are bounded (NIB_TEMPLATE_MAX_*).
  */
 #ifndef NIB_TEMPLATE_H
 #define NIB_TEMPLATE_H
@@ -26,9 +26,9 @@ enum nib_status nib_template_parse(struct nib_template **out, struct nib_str sou
 void nib_template_free(struct nib_template *tpl);
 
 /*
- * Render with the variables of `json`, an object ({"messages": [...], "add_generation_prompt": true,
- * "bos_token": "...", ...}).  `now` is the time for strftime_now, in seconds since 1970 UTC.  *text is
- * malloc'ed and zero-terminated.
+ * Render with the variables of `json`, an object ({"messages": [...], "add_generation_prompt":
+ * true, "bos_token": "...", ...}).  `now` is the time for strftime_now, in seconds since 1970 UTC.
+ * *text is malloc'ed and zero-terminated.
  */
 enum nib_status nib_template_render(const struct nib_template *tpl, struct nib_str json,
                                     int64_t now, char **text, size_t *n_bytes,

@@ -1,0 +1,794 @@
+/* Methods of strings, as Python's str has them, by code points. */
+#include "template_ops.h"
+#include "template_string.h"
+#include "template_text.h"
+
+#include <utf8proc.h>
+
+/* ---- cutting off -------------------------------------------------------------------------------
+ */
+
+static bool in_chars(const struct string *chars, const char *p, size_t n)
+{
+    return chars ? nib_tpl_find(chars->data, chars->len, p, n) != NULL
+                 : nib_tpl_is_space(nib_tpl_decode(p, p + n, &n));
+}
+
+struct value nib_tpl_strip(struct render *r, const struct string *s, const struct string *chars,
+                           enum strip_side side)
+{
+    const char *p = s->data, *end = s->data + s->len;
+    if (chars)
+        nib_tpl_charge(r, chars->len > 64 ? s->n_chars / 8 * (chars->len / 64) : 0);
+    if (r->failed)
+        return NIB_TPL_ERROR;
+    for (size_t n; (side & STRIP_LEFT) && p < end; p += n) {
+        nib_tpl_decode(p, end, &n);
+        if (!in_chars(chars, p, n))
+            break;
+    }
+    while ((side & STRIP_RIGHT) && p < end) {
+        const char *last = nib_tpl_previous_char(p, end);
+        if (!in_chars(chars, last, (size_t)(end - last)))
+            break;
+        end = last;
+    }
+    return nib_tpl_string_ref(r, p, (size_t)(end - p));
+}
+
+/* A string argument, or NULL for None and nothing; false: neither. */
+static bool optional_string(struct render *r, struct value v, const struct string **out)
+{
+    *out = v.kind == V_STRING ? v.u.s : NULL;
+    if (v.kind == V_STRING || v.kind == V_NONE || v.kind == V_MISSING)
+        return true;
+    nib_tpl_fail(r, "expected a string or none, not '%s'", nib_tpl_type_name(v));
+    return false;
+}
+
+static bool string_arg(struct render *r, struct value v, const struct string **out)
+{
+    *out = v.u.s;
+    if (v.kind == V_STRING)
+        return nib_tpl_charge_bytes(r, v.u.s->len);
+    nib_tpl_fail(r, "expected a string, not '%s'", nib_tpl_type_name(v));
+    return false;
+}
+
+static struct value strip(struct render *r, struct value self, const struct args *args,
+                          enum strip_side side)
+{
+    const struct string *chars;
+    if (!optional_string(r, args->items[0], &chars))
+        return NIB_TPL_ERROR;
+    return nib_tpl_strip(r, self.u.s, chars, side);
+}
+
+static struct value str_strip(struct render *r, struct value self, const struct args *args)
+{
+    return strip(r, self, args, STRIP_LEFT | STRIP_RIGHT);
+}
+
+static struct value str_lstrip(struct render *r, struct value self, const struct args *args)
+{
+    return strip(r, self, args, STRIP_LEFT);
+}
+
+static struct value str_rstrip(struct render *r, struct value self, const struct args *args)
+{
+    return strip(r, self, args, STRIP_RIGHT);
+}
+
+static bool begins(struct nib_str s, const struct string *with)
+{
+    return s.len >= with->len && memcmp(s.data, with->data, with->len) == 0;
+}
+
+static bool ends(struct nib_str s, const struct string *with)
+{
+    return s.len >= with->len && memcmp(s.data + (s.len - with->len), with->data, with->len) == 0;
+}
+
+static struct value str_removeprefix(struct render *r, struct value self, const struct args *args)
+{
+    const struct string *s = self.u.s, *prefix;
+    if (!string_arg(r, args->items[0], &prefix))
+        return NIB_TPL_ERROR;
+    if (!begins((struct nib_str){s->data, s->len}, prefix))
+        return self;
+    return nib_tpl_string_ref(r, s->data + prefix->len, s->len - prefix->len);
+}
+
+static struct value str_removesuffix(struct render *r, struct value self, const struct args *args)
+{
+    const struct string *s = self.u.s, *suffix;
+    if (!string_arg(r, args->items[0], &suffix))
+        return NIB_TPL_ERROR;
+    if (!ends((struct nib_str){s->data, s->len}, suffix))
+        return self;
+    return nib_tpl_string_ref(r, s->data, s->len - suffix->len);
+}
+
+/* ---- searching ---------------------------------------------------------------------------------
+ */
+
+/* The part of the string that optional start and end (in characters) leave; false: nothing, not
+ * even the empty string, can be found there, or failed. */
+static bool part(struct render *r, const struct string *s, struct value start, struct value stop,
+                 struct nib_str *out, size_t *first_char)
+{
+    const int64_t length = (int64_t)s->n_chars;
+    int64_t bound[2] = {0, length};
+    const struct value given[2] = {start, stop};
+    for (int i = 0; i < 2; i++) {
+        if (given[i].kind == V_MISSING || given[i].kind == V_NONE)
+            continue;
+        if (!nib_tpl_to_int(r, given[i], "a position in a string", &bound[i]))
+            return false;
+        if (bound[i] < 0)
+            bound[i] = bound[i] < -length ? 0 : bound[i] + length;
+    }
+    if (bound[1] > length)
+        bound[1] = length;
+    if (bound[0] > bound[1])
+        return false;
+    const size_t from = nib_tpl_char_offset(s->data, s->len, (size_t)bound[0]);
+    const size_t len =
+        nib_tpl_char_offset(s->data + from, s->len - from, (size_t)(bound[1] - bound[0]));
+    *out = (struct nib_str){s->data + from, len};
+    *first_char = (size_t)bound[0];
+    return true;
+}
+
+static struct value find(struct render *r, struct value self, const struct args *args, bool is_last,
+                         bool must_be_there)
+{
+    const struct string *needle;
+    struct nib_str in;
+    size_t first;
+    if (!string_arg(r, args->items[0], &needle))
+        return NIB_TPL_ERROR;
+    const char *p = NULL;
+    if (part(r, self.u.s, args->items[1], args->items[2], &in, &first)) {
+        if (needle->len == 0)
+            p = is_last ? in.data + in.len : in.data;
+        else
+            p = (is_last ? nib_tpl_find_last : nib_tpl_find)(in.data, in.len, needle->data,
+                                                             needle->len);
+    }
+    if (r->failed)
+        return NIB_TPL_ERROR;
+    if (p)
+        return nib_tpl_int((int64_t)(first + nib_tpl_count_chars(in.data, (size_t)(p - in.data))));
+    return must_be_there ? nib_tpl_fail(r, "substring not found") : nib_tpl_int(-1);
+}
+
+static struct value str_find(struct render *r, struct value self, const struct args *args)
+{
+    return find(r, self, args, false, false);
+}
+
+static struct value str_rfind(struct render *r, struct value self, const struct args *args)
+{
+    return find(r, self, args, true, false);
+}
+
+static struct value str_index(struct render *r, struct value self, const struct args *args)
+{
+    return find(r, self, args, false, true);
+}
+
+static struct value str_rindex(struct render *r, struct value self, const struct args *args)
+{
+    return find(r, self, args, true, true);
+}
+
+static struct value str_count(struct render *r, struct value self, const struct args *args)
+{
+    const struct string *needle;
+    struct nib_str in;
+    size_t first;
+    if (!string_arg(r, args->items[0], &needle))
+        return NIB_TPL_ERROR;
+    if (!part(r, self.u.s, args->items[1], args->items[2], &in, &first))
+        return r->failed ? NIB_TPL_ERROR : nib_tpl_int(0);
+    if (needle->len == 0)
+        return nib_tpl_int((int64_t)nib_tpl_count_chars(in.data, in.len) + 1);
+    int64_t n = 0;
+    const char *end = in.data + in.len;
+    for (const char *p = in.data;
+         (p = nib_tpl_find(p, (size_t)(end - p), needle->data, needle->len)); p += needle->len)
+        n++;
+    return nib_tpl_int(n);
+}
+
+/* startswith and endswith: one string or a tuple of them. */
+static struct value has_end(struct render *r, struct value self, const struct args *args,
+                            bool (*test)(struct nib_str s, const struct string *with))
+{
+    const struct value with = args->items[0];
+    struct list one = {.items = (struct value *)&with, .n = 1};
+    const struct list *all = with.kind == V_TUPLE ? with.u.list : &one;
+    struct nib_str in;
+    size_t first;
+    const bool is_there = part(r, self.u.s, args->items[1], args->items[2], &in, &first);
+    for (size_t i = 0; i < all->n; i++) {
+        const struct string *s;
+        if (!string_arg(r, all->items[i], &s))
+            return NIB_TPL_ERROR;
+        if (is_there && test(in, s))
+            return nib_tpl_bool(true);
+    }
+    return r->failed ? NIB_TPL_ERROR : nib_tpl_bool(false);
+}
+
+static struct value str_startswith(struct render *r, struct value self, const struct args *args)
+{
+    return has_end(r, self, args, begins);
+}
+
+static struct value str_endswith(struct render *r, struct value self, const struct args *args)
+{
+    return has_end(r, self, args, ends);
+}
+
+/* ---- splitting and joining ---------------------------------------------------------------------
+ */
+
+static bool add_part(struct render *r, struct list *list, const char *begin, const char *end)
+{
+    return nib_tpl_list_add(r, list, nib_tpl_string_ref(r, begin, (size_t)(end - begin)));
+}
+
+static void split_at(struct render *r, struct list *list, const struct string *s,
+                     const struct string *separator, int64_t max)
+{
+    const char *p = s->data, *end = s->data + s->len, *next;
+    while (max-- != 0 &&
+           (next = nib_tpl_find(p, (size_t)(end - p), separator->data, separator->len))) {
+        if (!add_part(r, list, p, next))
+            return;
+        p = next + separator->len;
+    }
+    add_part(r, list, p, end);
+}
+
+static void split_blanks(struct render *r, struct list *list, const struct string *s, int64_t max)
+{
+    const char *p = s->data, *end = s->data + s->len;
+    for (size_t n;;) {
+        while (p < end && nib_tpl_is_space(nib_tpl_decode(p, end, &n)))
+            p += n;
+        if (p == end)
+            return;
+        const char *word = p;
+        if (max-- == 0)
+            p = end;
+        while (p < end && !nib_tpl_is_space(nib_tpl_decode(p, end, &n)))
+            p += n;
+        if (!add_part(r, list, word, p))
+            return;
+    }
+}
+
+static void reverse(struct list *list)
+{
+    for (size_t i = 0; i < list->n / 2; i++) {
+        const struct value v = list->items[i];
+        list->items[i] = list->items[list->n - 1 - i];
+        list->items[list->n - 1 - i] = v;
+    }
+}
+
+static void rsplit_at(struct render *r, struct list *list, const struct string *s,
+                      const struct string *separator, int64_t max)
+{
+    const char *begin = s->data, *end = s->data + s->len, *p;
+    while (max-- != 0 &&
+           (p = nib_tpl_find_last(begin, (size_t)(end - begin), separator->data, separator->len))) {
+        /* Reading backwards costs this search its hash of the separator again. */
+        if (!nib_tpl_charge_bytes(r, separator->len) || !add_part(r, list, p + separator->len, end))
+            return;
+        end = p;
+    }
+    add_part(r, list, begin, end);
+}
+
+static void rsplit_blanks(struct render *r, struct list *list, const struct string *s, int64_t max)
+{
+    const char *begin = s->data, *end = s->data + s->len, *p;
+    size_t n;
+    for (;;) {
+        while (end > begin &&
+               nib_tpl_is_space(nib_tpl_decode(p = nib_tpl_previous_char(begin, end), end, &n)))
+            end = p;
+        if (end == begin)
+            return;
+        const char *word = end;
+        if (max-- == 0)
+            word = begin;
+        while (word > begin &&
+               !nib_tpl_is_space(nib_tpl_decode(p = nib_tpl_previous_char(begin, word), end, &n)))
+            word = p;
+        if (!add_part(r, list, word, end))
+            return;
+        end = word;
+    }
+}
+
+static struct value split(struct render *r, struct value self, const struct args *args,
+                          bool is_reverse)
+{
+    const struct string *separator;
+    int64_t max = -1;
+    if (!optional_string(r, args->items[0], &separator) ||
+        (args->items[1].kind != V_MISSING && !nib_tpl_to_int(r, args->items[1], "maxsplit", &max)))
+        return NIB_TPL_ERROR;
+    if (separator && separator->len == 0)
+        return nib_tpl_fail(r, "split() needs a separator that is not empty");
+    struct list *list = nib_tpl_list_new(r, 0);
+    if (!list)
+        return NIB_TPL_ERROR;
+    if (is_reverse) {
+        if (separator)
+            rsplit_at(r, list, self.u.s, separator, max);
+        else
+            rsplit_blanks(r, list, self.u.s, max);
+        reverse(list);
+    } else if (separator) {
+        split_at(r, list, self.u.s, separator, max);
+    } else {
+        split_blanks(r, list, self.u.s, max);
+    }
+    return r->failed ? NIB_TPL_ERROR : nib_tpl_list_value(list);
+}
+
+static struct value str_split(struct render *r, struct value self, const struct args *args)
+{
+    return split(r, self, args, false);
+}
+
+static struct value str_rsplit(struct render *r, struct value self, const struct args *args)
+{
+    return split(r, self, args, true);
+}
+
+struct list *nib_tpl_split_lines(struct render *r, const struct string *s, bool keep_ends)
+{
+    struct list *list = nib_tpl_list_new(r, 0);
+    const char *p = s->data, *end = s->data + s->len;
+    while (list && p < end) {
+        const char *line = p, *line_end;
+        size_t n = 0;
+        while (p < end && !nib_tpl_is_line_end(nib_tpl_decode(p, end, &n)))
+            p += n;
+        line_end = p;
+        if (p < end)
+            p += *p == '\r' && p + 1 < end && p[1] == '\n' ? 2 : n;
+        if (!add_part(r, list, line, keep_ends ? p : line_end))
+            return NULL;
+    }
+    return list;
+}
+
+static struct value str_splitlines(struct render *r, struct value self, const struct args *args)
+{
+    return nib_tpl_list_value(nib_tpl_split_lines(r, self.u.s, nib_tpl_truth(args->items[0])));
+}
+
+static struct value partition(struct render *r, struct value self, const struct args *args,
+                              bool is_last)
+{
+    const struct string *s = self.u.s, *separator;
+    if (!string_arg(r, args->items[0], &separator))
+        return NIB_TPL_ERROR;
+    if (separator->len == 0)
+        return nib_tpl_fail(r, "partition() needs a separator that is not empty");
+    const char *p = (is_last ? nib_tpl_find_last : nib_tpl_find)(s->data, s->len, separator->data,
+                                                                 separator->len);
+    struct list *list = nib_tpl_list_new(r, 3);
+    if (!list)
+        return NIB_TPL_ERROR;
+    const char *end = s->data + s->len;
+    if (p) {
+        add_part(r, list, s->data, p);
+        add_part(r, list, p, p + separator->len);
+        add_part(r, list, p + separator->len, end);
+    } else {
+        add_part(r, list, s->data, is_last ? s->data : end);
+        add_part(r, list, end, end);
+        add_part(r, list, is_last ? s->data : end, end);
+    }
+    return r->failed ? NIB_TPL_ERROR : nib_tpl_tuple_value(list);
+}
+
+static struct value str_partition(struct render *r, struct value self, const struct args *args)
+{
+    return partition(r, self, args, false);
+}
+
+static struct value str_rpartition(struct render *r, struct value self, const struct args *args)
+{
+    return partition(r, self, args, true);
+}
+
+static struct value str_join(struct render *r, struct value self, const struct args *args)
+{
+    const struct list *items = nib_tpl_items(r, args->items[0]);
+    const size_t mark = r->out.len;
+    for (size_t i = 0; items && i < items->n; i++) {
+        if (items->items[i].kind != V_STRING)
+            return nib_tpl_fail(r, "join() expects strings, item %zu is '%s'", i,
+                                nib_tpl_type_name(items->items[i]));
+        if (i)
+            nib_tpl_put_str(r, self);
+        nib_tpl_put_str(r, items->items[i]);
+    }
+    return nib_tpl_take(r, mark);
+}
+
+struct value nib_tpl_replace(struct render *r, const struct string *s, const struct string *old,
+                             const struct string *new, int64_t count)
+{
+    const char *p = s->data, *end = s->data + s->len;
+    const size_t mark = r->out.len;
+    if (old->len == 0) {
+        /* Before every character and at the end. */
+        for (size_t n; count-- != 0 && !r->failed; p += n) {
+            nib_tpl_put(r, new->data, new->len);
+            if (p == end)
+                break;
+            nib_tpl_decode(p, end, &n);
+            nib_tpl_put(r, p, n);
+        }
+        nib_tpl_put(r, p, (size_t)(end - p));
+        return nib_tpl_take(r, mark);
+    }
+    for (const char *next; count-- != 0 && !r->failed &&
+                           (next = nib_tpl_find(p, (size_t)(end - p), old->data, old->len));
+         p = next + old->len) {
+        nib_tpl_put(r, p, (size_t)(next - p));
+        nib_tpl_put(r, new->data, new->len);
+    }
+    nib_tpl_put(r, p, (size_t)(end - p));
+    return nib_tpl_take(r, mark);
+}
+
+static struct value str_replace(struct render *r, struct value self, const struct args *args)
+{
+    const struct string *old, *new;
+    int64_t count = -1;
+    if (!string_arg(r, args->items[0], &old) || !string_arg(r, args->items[1], &new) ||
+        (args->items[2].kind != V_MISSING && !nib_tpl_to_int(r, args->items[2], "count", &count)))
+        return NIB_TPL_ERROR;
+    return nib_tpl_replace(r, self.u.s, old, new, count);
+}
+
+/* ---- case --------------------------------------------------------------------------------------
+ */
+
+static void put_upper(struct render *r, int32_t c)
+{
+    if (c == 0xdf)
+        nib_tpl_put(r, "SS", 2);
+    else
+        nib_tpl_put_char(r, utf8proc_toupper(c));
+}
+
+static void put_title(struct render *r, int32_t c)
+{
+    if (c == 0xdf)
+        nib_tpl_put(r, "Ss", 2);
+    else
+        nib_tpl_put_char(r, utf8proc_totitle(c));
+}
+
+static bool is_cased(int32_t c)
+{
+    return nib_tpl_is_upper(c) || nib_tpl_is_lower(c) || nib_tpl_is_title(c);
+}
+
+/* A capital sigma at the end of a word becomes the final one. */
+static void put_lower(struct render *r, const struct string *s, const char *p, int32_t c)
+{
+    size_t n;
+    const char *end = s->data + s->len;
+    if (c == 0x3a3) {
+        nib_tpl_decode(p, end, &n);
+        const char *before = p > s->data ? nib_tpl_previous_char(s->data, p) : NULL;
+        const bool is_final = before && is_cased(nib_tpl_decode(before, p, &(size_t){0})) &&
+                              (p + n == end || !is_cased(nib_tpl_decode(p + n, end, &(size_t){0})));
+        nib_tpl_put_char(r, is_final ? 0x3c2 : 0x3c3);
+    } else if (c == 0x130) {
+        nib_tpl_put_char(r, 'i');
+        nib_tpl_put_char(r, 0x307);
+    } else {
+        nib_tpl_put_char(r, utf8proc_tolower(c));
+    }
+}
+
+static bool is_word_gap(int32_t c)
+{
+    return c == '-' || c == '(' || c == '{' || c == '[' || c == '<' || nib_tpl_is_space(c);
+}
+
+struct value nib_tpl_convert_case(struct render *r, const struct string *s, enum text_case to)
+{
+    const size_t mark = r->out.len;
+    const char *p = s->data, *end = s->data + s->len;
+    bool is_inside = false; /* of a word, for CASE_TITLE; behind the first, for CASE_CAPITAL */
+    for (size_t n; p < end && !r->failed; p += n) {
+        const int32_t c = nib_tpl_decode(p, end, &n);
+        const bool is_upper = nib_tpl_is_upper(c);
+        if (to == CASE_UPPER || (to == CASE_SWAP && !is_upper) || (to == CASE_WORDS && !is_inside))
+            put_upper(r, c);
+        else if ((to == CASE_TITLE || to == CASE_CAPITAL) && !is_inside)
+            put_title(r, c);
+        else
+            put_lower(r, s, p, c);
+        is_inside = to == CASE_CAPITAL || (to == CASE_TITLE && is_cased(c)) ||
+                    (to == CASE_WORDS && !is_word_gap(c));
+    }
+    return nib_tpl_take(r, mark);
+}
+
+static struct value str_upper(struct render *r, struct value self, const struct args *args)
+{
+    (void)args;
+    return nib_tpl_convert_case(r, self.u.s, CASE_UPPER);
+}
+
+static struct value str_lower(struct render *r, struct value self, const struct args *args)
+{
+    (void)args;
+    return nib_tpl_convert_case(r, self.u.s, CASE_LOWER);
+}
+
+static struct value str_title(struct render *r, struct value self, const struct args *args)
+{
+    (void)args;
+    return nib_tpl_convert_case(r, self.u.s, CASE_TITLE);
+}
+
+static struct value str_capitalize(struct render *r, struct value self, const struct args *args)
+{
+    (void)args;
+    return nib_tpl_convert_case(r, self.u.s, CASE_CAPITAL);
+}
+
+static struct value str_swapcase(struct render *r, struct value self, const struct args *args)
+{
+    (void)args;
+    return nib_tpl_convert_case(r, self.u.s, CASE_SWAP);
+}
+
+static struct value str_casefold(struct render *r, struct value self, const struct args *args)
+{
+    (void)args;
+    const size_t mark = r->out.len;
+    const char *p = self.u.s->data, *end = p + self.u.s->len;
+    for (size_t n; p < end && !r->failed; p += n) {
+        utf8proc_int32_t folded[4];
+        const utf8proc_ssize_t k =
+            utf8proc_decompose_char(nib_tpl_decode(p, end, &n), folded, 4, UTF8PROC_CASEFOLD, NULL);
+        for (utf8proc_ssize_t i = 0; i < k && i < 4; i++)
+            nib_tpl_put_char(r, folded[i]);
+    }
+    return nib_tpl_take(r, mark);
+}
+
+/* ---- questions ---------------------------------------------------------------------------------
+ */
+
+/* Is there a character, and do all pass? */
+static struct value all(struct value self, bool (*test)(int32_t c))
+{
+    const struct string *s = self.u.s;
+    const char *p = s->data, *end = s->data + s->len;
+    for (size_t n; p < end; p += n) {
+        if (!test(nib_tpl_decode(p, end, &n)))
+            return nib_tpl_bool(false);
+    }
+    return nib_tpl_bool(s->len > 0);
+}
+
+bool nib_tpl_has_case(const struct string *s, bool is_upper)
+{
+    const char *p = s->data, *end = s->data + s->len;
+    bool found = false;
+    for (size_t n; p < end; p += n) {
+        const int32_t c = nib_tpl_decode(p, end, &n);
+        if (nib_tpl_is_title(c) || (is_upper ? nib_tpl_is_lower(c) : nib_tpl_is_upper(c)))
+            return false;
+        found |= is_upper ? nib_tpl_is_upper(c) : nib_tpl_is_lower(c);
+    }
+    return found;
+}
+
+static bool is_alnum(int32_t c)
+{
+    return nib_tpl_is_alpha(c) || nib_tpl_is_numeric(c);
+}
+
+static bool is_ascii(int32_t c)
+{
+    return c < 0x80;
+}
+
+#define QUESTION(name, test)                                                                       \
+    static struct value name(struct render *r, struct value self, const struct args *args)         \
+    {                                                                                              \
+        (void)r;                                                                                   \
+        (void)args;                                                                                \
+        return test;                                                                               \
+    }
+
+QUESTION(str_isalpha, all(self, nib_tpl_is_alpha))
+QUESTION(str_isdigit, all(self, nib_tpl_is_digit))
+QUESTION(str_isdecimal, all(self, nib_tpl_is_decimal))
+QUESTION(str_isnumeric, all(self, nib_tpl_is_numeric))
+QUESTION(str_isalnum, all(self, is_alnum))
+QUESTION(str_isspace, all(self, nib_tpl_is_space))
+QUESTION(str_isascii, nib_tpl_bool(self.u.s->len == 0 || all(self, is_ascii).u.b))
+QUESTION(str_isprintable, nib_tpl_bool(self.u.s->len == 0 || all(self, nib_tpl_is_printable).u.b))
+QUESTION(str_isupper, nib_tpl_bool(nib_tpl_has_case(self.u.s, true)))
+QUESTION(str_islower, nib_tpl_bool(nib_tpl_has_case(self.u.s, false)))
+QUESTION(str_isidentifier,
+         nib_tpl_bool(nib_tpl_is_identifier((struct nib_str){self.u.s->data, self.u.s->len})))
+
+/* Every word begins with a capital and goes on with small letters. */
+static struct value str_istitle(struct render *r, struct value self, const struct args *args)
+{
+    (void)r;
+    (void)args;
+    const char *p = self.u.s->data, *end = p + self.u.s->len;
+    bool is_inside = false, found = false;
+    for (size_t n; p < end; p += n) {
+        const int32_t c = nib_tpl_decode(p, end, &n);
+        const bool is_upper = nib_tpl_is_upper(c) || nib_tpl_is_title(c);
+        if (is_inside ? is_upper : nib_tpl_is_lower(c))
+            return nib_tpl_bool(false);
+        is_inside = is_cased(c);
+        found |= is_inside;
+    }
+    return nib_tpl_bool(found);
+}
+
+/* ---- padding -----------------------------------------------------------------------------------
+ */
+
+struct value nib_tpl_pad(struct render *r, const struct string *s, int64_t width, int32_t fill,
+                         enum pad_side side)
+{
+    const int64_t missing = width - (int64_t)s->n_chars;
+    const size_t mark = r->out.len;
+    const size_t n = missing > 0 ? (size_t)missing : 0;
+    /* Of an odd number of blanks Python's center() puts the extra one left if the width is odd. */
+    const size_t left = side == PAD_LEFT     ? n
+                        : side == PAD_CENTER ? n / 2 + (n & (size_t)width & 1)
+                                             : 0;
+    nib_tpl_put_repeated(r, fill, left);
+    nib_tpl_put(r, s->data, s->len);
+    nib_tpl_put_repeated(r, fill, n - left);
+    return nib_tpl_take(r, mark);
+}
+
+static struct value pad(struct render *r, struct value self, const struct args *args,
+                        enum pad_side side)
+{
+    int64_t width;
+    int32_t fill = ' ';
+    if (!nib_tpl_to_int(r, args->items[0], "width", &width))
+        return NIB_TPL_ERROR;
+    if (args->items[1].kind != V_MISSING) {
+        const struct value v = args->items[1];
+        size_t n;
+        if (v.kind != V_STRING || v.u.s->n_chars != 1)
+            return nib_tpl_fail(r, "the fill character must be exactly one character");
+        fill = nib_tpl_decode(v.u.s->data, v.u.s->data + v.u.s->len, &n);
+    }
+    return nib_tpl_pad(r, self.u.s, width, fill, side);
+}
+
+static struct value str_center(struct render *r, struct value self, const struct args *args)
+{
+    return pad(r, self, args, PAD_CENTER);
+}
+
+static struct value str_ljust(struct render *r, struct value self, const struct args *args)
+{
+    return pad(r, self, args, PAD_RIGHT);
+}
+
+static struct value str_rjust(struct render *r, struct value self, const struct args *args)
+{
+    return pad(r, self, args, PAD_LEFT);
+}
+
+static struct value str_zfill(struct render *r, struct value self, const struct args *args)
+{
+    const struct string *s = self.u.s;
+    int64_t width;
+    if (!nib_tpl_to_int(r, args->items[0], "width", &width))
+        return NIB_TPL_ERROR;
+    const bool has_sign = s->len > 0 && (s->data[0] == '-' || s->data[0] == '+');
+    const int64_t missing = width - (int64_t)s->n_chars;
+    const size_t mark = r->out.len;
+    nib_tpl_put(r, s->data, has_sign);
+    nib_tpl_put_repeated(r, '0', missing > 0 ? (size_t)missing : 0);
+    nib_tpl_put(r, s->data + has_sign, s->len - has_sign);
+    return nib_tpl_take(r, mark);
+}
+
+static struct value str_expandtabs(struct render *r, struct value self, const struct args *args)
+{
+    int64_t width = 8, column = 0;
+    if (args->items[0].kind != V_MISSING && !nib_tpl_to_int(r, args->items[0], "tabsize", &width))
+        return NIB_TPL_ERROR;
+    const char *p = self.u.s->data, *end = p + self.u.s->len;
+    const size_t mark = r->out.len;
+    for (size_t n; p < end && !r->failed; p += n) {
+        const int32_t c = nib_tpl_decode(p, end, &n);
+        if (c == '\t') {
+            const int64_t blanks = width > 0 ? width - column % width : 0;
+            nib_tpl_put_repeated(r, ' ', (size_t)blanks);
+            column += blanks;
+        } else {
+            nib_tpl_put(r, p, n);
+            column = c == '\n' || c == '\r' ? 0 : column + 1;
+        }
+    }
+    return nib_tpl_take(r, mark);
+}
+
+static struct value str_format(struct render *r, struct value self, const struct args *args)
+{
+    return nib_tpl_format(r, self.u.s, args);
+}
+
+const struct function nib_tpl_string_methods[] = {
+    {"strip", str_strip, .params = {"-"}},
+    {"lstrip", str_lstrip, .params = {"-"}},
+    {"rstrip", str_rstrip, .params = {"-"}},
+    {"removeprefix", str_removeprefix, 1, .params = {"-"}},
+    {"removesuffix", str_removesuffix, 1, .params = {"-"}},
+    {"find", str_find, 1, .params = {"-", "-", "-"}},
+    {"rfind", str_rfind, 1, .params = {"-", "-", "-"}},
+    {"index", str_index, 1, .params = {"-", "-", "-"}},
+    {"rindex", str_rindex, 1, .params = {"-", "-", "-"}},
+    {"count", str_count, 1, .params = {"-", "-", "-"}},
+    {"startswith", str_startswith, 1, .params = {"-", "-", "-"}},
+    {"endswith", str_endswith, 1, .params = {"-", "-", "-"}},
+    {"split", str_split, .params = {"sep", "maxsplit"}},
+    {"rsplit", str_rsplit, .params = {"sep", "maxsplit"}},
+    {"splitlines", str_splitlines, .params = {"keepends"}},
+    {"partition", str_partition, 1, .params = {"-"}},
+    {"rpartition", str_rpartition, 1, .params = {"-"}},
+    {"join", str_join, 1, .params = {"-"}},
+    {"replace", str_replace, 2, .params = {"-", "-", "-"}},
+    {"upper", str_upper, .n_required = 0},
+    {"lower", str_lower, .n_required = 0},
+    {"title", str_title, .n_required = 0},
+    {"capitalize", str_capitalize, .n_required = 0},
+    {"swapcase", str_swapcase, .n_required = 0},
+    {"casefold", str_casefold, .n_required = 0},
+    {"isalpha", str_isalpha, .n_required = 0},
+    {"isdigit", str_isdigit, .n_required = 0},
+    {"isdecimal", str_isdecimal, .n_required = 0},
+    {"isnumeric", str_isnumeric, .n_required = 0},
+    {"isalnum", str_isalnum, .n_required = 0},
+    {"isspace", str_isspace, .n_required = 0},
+    {"isascii", str_isascii, .n_required = 0},
+    {"isprintable", str_isprintable, .n_required = 0},
+    {"isupper", str_isupper, .n_required = 0},
+    {"islower", str_islower, .n_required = 0},
+    {"istitle", str_istitle, .n_required = 0},
+    {"isidentifier", str_isidentifier, .n_required = 0},
+    {"center", str_center, 1, .params = {"-", "-"}},
+    {"ljust", str_ljust, 1, .params = {"-", "-"}},
+    {"rjust", str_rjust, 1, .params = {"-", "-"}},
+    {"zfill", str_zfill, 1, .params = {"-"}},
+    {"expandtabs", str_expandtabs, .params = {"tabsize"}},
+    {"format", str_format, .is_variadic = true},
+    {0},
+};
