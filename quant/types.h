@@ -46,9 +46,9 @@ enum nib_type {
 };
 
 struct nib_type_info {
-    const char *name;   /* "Q4_1" */
-    uint32_t n_values;  /* of a block */
-    uint32_t n_bytes;   /* of a block */
+    const char *name;  /* "Q4_1" */
+    uint32_t n_values; /* of a block */
+    uint32_t n_bytes;  /* of a block */
 };
 
 /* NULL for numbers that name no type (never assigned, or withdrawn). */

@@ -1,0 +1,36 @@
+/*
+ * Activations: the operand of a matrix product that is not a weight, for a number of rows (tokens).
+ * Rows lie side by side inside a block of columns, so that a kernel reaches all rows of a tile at
+ * constant distances and no layout depends on how many rows are computed together:
+ *
+ *     NIB_ACT_F32   f[row][stride]
+ *     NIB_ACT_Q8    q[block of 32][row][32]   d[block of 32][row]    s[block of 32][row] = d * isum
+ *                   nsum[block of 32][row] = -isum
+ *     NIB_ACT_Q8K   q[block of 32][row][32]   d[block of 256][row]   s[block of 32][row] = d * isum
+ *                   nsum[block of 16][row] = -isum
+ *
+ * isum is the sum of the block's codes.  Quantisation (docs/numerics.md, rule 8): d = max|x| / 127,
+ * q = rint(x * (1 / d)); d below FLT_MIN counts as 0 with codes 0; a block with NaN or infinity
+ * gets d = NaN and codes 0.
+ */
+#ifndef NIB_ACT_H
+#define NIB_ACT_H
+
+#include "pack.h"
+
+struct nib_act {
+    enum nib_act_kind kind;
+    size_t n_rows; /* that there is room for: the distance between blocks */
+    size_t n_cols;
+    size_t stride; /* of f, in floats */
+    float *f;
+    int8_t *q; /* 64-byte aligned, as all of these */
+    float *d, *s;
+    int32_t *nsum;
+};
+
+/* Bytes for an act of this kind, a multiple of 64, and laying it out in such memory. */
+size_t nib_act_bytes(enum nib_act_kind kind, size_t n_rows, size_t n_cols);
+struct nib_act nib_act_place(enum nib_act_kind kind, size_t n_rows, size_t n_cols, void *memory);
+
+#endif

@@ -1,0 +1,162 @@
+/*
+ * The kernel table.  A kernel is a serial C function: no allocation, threads, globals, I/O or
+ * errors; it works on any slice of its output.  Every entry gives the same bits on every backend
+ * (docs/numerics.md); scalar/ is the specification.
+ *
+ * Unless said otherwise buffers are 64-byte aligned with lengths that need not be multiples of
+ * anything, and nothing past the given lengths is read or written.
+ */
+#ifndef NIB_KERNELS_H
+#define NIB_KERNELS_H
+
+#include "act.h"
+
+/* ---- CPU features -----------------------------------------------------------------------------
+ */
+
+/* A feature counts only if the CPU and the operating system have it. */
+enum {
+    NIB_CPU_AVX2 = 1, /* with FMA and F16C */
+    NIB_CPU_AVXVNNI = 2,
+    NIB_CPU_AVX512 = 4, /* F, BW, VL, DQ */
+    NIB_CPU_AVX512VNNI = 8,
+};
+
+unsigned nib_cpu_features(void);  /* of this machine */
+void nib_cpu_name(char name[64]); /* "AMD EPYC ...", "" if unknown */
+
+/* ---- matrix products ---------------------------------------------------------------------------
+ */
+
+/*
+ * y[t][r] = bias[r] + sum over k of w[r][k] x[t][k]        for rows r of groups [group_begin,
+ * group_end) and tokens t in [token_begin, token_end) (bias where it is not NULL), or y[t][r] +=
+ * that with `accumulate`.  Order of additions: docs/numerics.md, rule 3; then + bias, then y + it.
+ * y and bias have room for whole groups of 16. x->kind is what nib_pack_info(w->pack)->act says.
+ */
+struct nib_matmul {
+    const struct nib_matrix *w;
+    const struct nib_act *x;
+    const float *bias;
+    float *y;
+    size_t y_stride; /* in floats */
+    bool accumulate;
+    size_t group_begin, group_end;
+    size_t token_begin, token_end;
+};
+
+typedef void nib_matmul_fn(const struct nib_matmul *m);
+
+/* ---- attention ---------------------------------------------------------------------------------
+ */
+
+enum {
+    NIB_TILE = 64,     /* keys of a tile of the online softmax */
+    NIB_SEGMENT = 256, /* keys of a segment: online softmax inside, segments merged in order */
+};
+
+enum nib_kv { NIB_CACHE_F16, NIB_CACHE_F32, NIB_CACHE_COUNT };
+
+/*
+ * out[r][j] = sum over i of a[r][i] b[i][j], i ascending, fma, from 0     (scores: b = keys
+ * [d][64]) for r < n_rows, j < n_cols; n_cols is a multiple of 16.  b is f16 or f32 with rows of
+ * b_stride values.
+ */
+typedef void nib_scores_fn(float *out, size_t out_stride, const float *a, size_t a_stride,
+                           const void *b, size_t b_stride, size_t n_rows, size_t n_inner,
+                           size_t n_cols);
+
+/*
+ * out[r][j] = out[r][j] * scale[r], then + sum over i in [begin[r], end[r]) of p[r][i] b[i][j], i
+ * ascending, fma                                                         (values: b = values
+ * [64][d])
+ */
+typedef void nib_values_fn(float *out, size_t out_stride, const float *scale, const float *p,
+                           size_t p_stride, const uint8_t *begin, const uint8_t *end, const void *b,
+                           size_t b_stride, size_t n_rows, size_t n_cols);
+
+/* Running softmax of one query row over one segment. */
+struct nib_softmax {
+    float max;
+    float sum[16]; /* key i adds to sum[i % 16]; combined by the tree of rule 4 when merged */
+};
+
+/* ---- the table ---------------------------------------------------------------------------------
+ */
+
+enum nib_activation {
+    NIB_ACTIVATION_SILU,      /* x / (1 + exp(-x)), by nib_exp */
+    NIB_ACTIVATION_GELU,      /* 0.5 x (1 + erf(x / sqrt 2)), SLEEF */
+    NIB_ACTIVATION_GELU_TANH, /* 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), SLEEF */
+    NIB_ACTIVATION_RELU,
+    NIB_ACTIVATION_COUNT
+};
+
+struct nib_kernels {
+    const char *name;
+    void (*rms_norm)(float *y, const float *x, const float *w, size_t n, float eps);
+    void (*layer_norm)(float *y, const float *x, const float *w, const float *b, size_t n,
+                       float eps); /* b may be NULL */
+    /* Rotate the first 2 n values of a head: x[i], x[n + i] by the angle with cosine c[i], sine
+     * s[i]. */
+    void (*rope)(float *x, const float *c, const float *s, size_t n);
+    void (*activate[NIB_ACTIVATION_COUNT])(float *x, size_t n);
+    void (*add)(float *y, const float *x, size_t n); /* y += x */
+    void (*mul)(float *y, const float *x, size_t n); /* y *= x */
+    void (*scale)(float *y, float factor, size_t n); /* y *= factor */
+    void (*to_f16)(uint16_t *y, const float *x, size_t n);
+    void (*from_f16)(float *y, const uint16_t *x, size_t n);
+    /* Row `row` of a from x[a->n_cols]; entry F32 copies. */
+    void (*quantize[NIB_ACT_COUNT])(const struct nib_act *a, size_t row, const float *x);
+
+    nib_scores_fn *scores[NIB_CACHE_COUNT];
+    nib_values_fn *values[NIB_CACHE_COUNT];
+    /*
+     * One tile of one query row: of the scores s[0..63] only keys [begin, end) count.  Updates
+     * `state`, replaces s[i] by exp(s[i] - max) (0 outside of the range, up to the next multiple of
+     * 16 of end), and returns exp(old max - new max), by which what was summed so far is to be
+     * scaled.
+     */
+    float (*softmax_tile)(struct nib_softmax *state, float *s, size_t begin, size_t end);
+    /*
+     * Fold segment b into a, which covers earlier keys: max, sum[0] (already combined) and acc[d].
+     */
+    void (*softmax_merge)(float *acc_a, float *max_a, float *sum_a, const float *acc_b, float max_b,
+                          float sum_b, size_t d);
+
+    nib_matmul_fn *matmul[NIB_PACK_COUNT];
+};
+
+/* Fill every entry for the best backend within `features`. */
+void nib_kernels_init(struct nib_kernels *k, unsigned features);
+
+/* "scalar", "avx2", "avxvnni", "avx512", "avx512vnni": the features that the level uses; false if
+ * there is no such level for this architecture. */
+bool nib_isa_features(const char *isa, unsigned *features);
+const char *nib_isa_name(unsigned features); /* the best level within features */
+const char *nib_isa_list(unsigned features); /* all levels within features, by blanks, best last */
+
+/* What the fill functions of the backends are called; each overrides what it does faster. */
+void nib_kernels_init_scalar(struct nib_kernels *k);
+void nib_kernels_init_matmul_scalar(struct nib_kernels *k);
+void nib_kernels_init_avx2(struct nib_kernels *k);
+void nib_kernels_init_avx512(struct nib_kernels *k);
+void nib_kernels_init_matmul_avx2(struct nib_kernels *k);
+void nib_kernels_init_matmul_avxvnni(struct nib_kernels *k);
+void nib_kernels_init_matmul_avx512(struct nib_kernels *k);
+void nib_kernels_init_matmul_avx512vnni(struct nib_kernels *k);
+
+/* Combine 16 partial sums: s[i] += s[i + 8], then + 4, + 2, + 1 (rule 4). */
+static inline float nib_sum16(const float partial[16])
+{
+    float s[8];
+    for (int i = 0; i < 8; i++)
+        s[i] = partial[i] + partial[i + 8];
+    for (int i = 0; i < 4; i++)
+        s[i] += s[i + 4];
+    s[0] += s[2];
+    s[1] += s[3];
+    return s[0] + s[1];
+}
+
+#endif

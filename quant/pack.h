@@ -1,0 +1,100 @@
+/*
+ * Packed weights: what all kernels read.  A matrix [n_rows, n_cols] is cut into groups of 16 rows
+ * (the last one padded with zero rows); inside a group the columns run in strips of 4, so that a
+ * 32-bit lane is a row:
+ *
+ *     strip    16 rows x 4 columns of bytes, row after row = 64 bytes
+ *     int8     a block of 32 columns = 8 strips                                        = 512 bytes
+ *     int4     a block of 32 columns = 4 units of 64 bytes; unit p holds strip p in the low nibbles
+ * and strip p + 4 in the high ones                                            = 256 bytes 2 bits a
+ * block of 32 columns = 2 units; bits 2i of unit u belong to strip 4u + i = 128 bytes float    one
+ * column after the other, 16 rows each
+ *
+ * Codes are unsigned; a type's zero point is taken off by the kernels.  A group is a run of planes,
+ * each over all columns: codes, high bits, scales, minimums, super-scales (struct nib_planes).
+ * Scales lie 16 rows side by side in the source's own precision, so packing loses nothing.
+ */
+#ifndef NIB_PACK_H
+#define NIB_PACK_H
+
+#include "types.h"
+
+enum { NIB_GROUP = 16, NIB_BLOCK = 32, NIB_SUPER = 256 };
+
+enum nib_pack {
+    NIB_PACK_F32,
+    NIB_PACK_F16,
+    NIB_PACK_BF16,
+    NIB_PACK_Q4_0,
+    NIB_PACK_Q4_1,
+    NIB_PACK_Q8_0,
+    NIB_PACK_Q4_K,
+    NIB_PACK_Q6_K,
+    NIB_PACK_COUNT
+};
+
+/* How the other operand of a product is held. */
+enum nib_act_kind {
+    NIB_ACT_F32, /* as it is */
+    NIB_ACT_Q8,  /* int8, a scale per 32 columns */
+    NIB_ACT_Q8K, /* int8, a scale per 256 columns */
+    NIB_ACT_COUNT
+};
+
+/* Bytes of each plane: per block of 32 columns, or per super-block of 256.  0: no such plane. */
+struct nib_pack_info {
+    const char *name;
+    enum nib_type source;
+    enum nib_act_kind act;
+    uint8_t zero_shift; /* zero point = 1 << zero_shift; 0: none */
+    uint16_t codes, high, scale, min;
+    uint16_t super;
+    uint8_t float_bytes; /* of a value of a float type, else 0 */
+};
+
+const struct nib_pack_info *nib_pack_info(enum nib_pack pack);
+
+/* Which packing a GGUF type gets; false if there is none. */
+bool nib_pack_of_type(enum nib_type type, enum nib_pack *out);
+
+/* Byte offsets inside a group; the codes are at 0. */
+struct nib_planes {
+    size_t high, scale, min, super;
+    size_t n_bytes; /* of a group, a multiple of 64 */
+};
+
+struct nib_planes nib_planes(enum nib_pack pack, size_t n_cols);
+
+struct nib_matrix {
+    enum nib_pack pack;
+    uint32_t n_rows, n_cols;
+    size_t n_groups;
+    struct nib_planes planes;
+    const uint8_t *data; /* [n_groups][planes.n_bytes], 64-byte aligned */
+};
+
+/* A matrix without data yet; its data takes n_groups * planes.n_bytes bytes. */
+struct nib_matrix nib_matrix_shape(enum nib_pack pack, uint32_t n_rows, uint32_t n_cols);
+
+/*
+ * Pack one group at `dst` from 16 rows of the source type, each n_cols values; NULL is a row of
+ * zeros. The rows of a group may come from anywhere, which is how rows are reordered and tensors
+ * split.
+ */
+void nib_pack_group(enum nib_pack pack, uint8_t *dst, const uint8_t *const rows[NIB_GROUP],
+                    size_t n_cols);
+
+/* Single elements, for the specification kernels and tests: `group` is the group's data, `row`
+ * 0..15. */
+struct nib_scale {
+    float scale, min; /* x = scale * (code - zero) + min */
+};
+
+int nib_matrix_code(const struct nib_matrix *matrix, const uint8_t *group, int row, size_t col);
+struct nib_scale nib_matrix_scale(const struct nib_matrix *matrix, const uint8_t *group, int row,
+                                  size_t col);
+
+/* The floats of one row, exactly those that the source type defines; out[n_cols]. */
+void nib_matrix_row(const struct nib_matrix *matrix, size_t row, float *out);
+
+#endif
