@@ -3,6 +3,8 @@
 #include "template_ops.h"
 #include "template_text.h"
 
+#include <math.h>
+
 /* ---- attributes --------------------------------------------------------------------------------
  */
 
@@ -15,18 +17,51 @@ const struct function *nib_tpl_find_function(const struct function *table, struc
     return NULL;
 }
 
+static struct value float_is_integer(struct render *r, struct value self, const struct args *args)
+{
+    (void)r;
+    (void)args;
+    return nib_tpl_bool(isfinite(self.u.d) && floor(self.u.d) == self.u.d);
+}
+
+static struct value int_bit_length(struct render *r, struct value self, const struct args *args)
+{
+    (void)r;
+    (void)args;
+    const int64_t i = self.kind == V_BOOL ? self.u.b : self.u.i;
+    int64_t n = 0;
+    for (uint64_t rest = i < 0 ? 0 - (uint64_t)i : (uint64_t)i; rest; rest >>= 1)
+        n++;
+    return nib_tpl_int(n);
+}
+
+static const struct function float_methods[] = {
+    {"is_integer", float_is_integer, .n_required = 0},
+    {0},
+};
+
+static const struct function int_methods[] = {
+    {"bit_length", int_bit_length, .n_required = 0},
+    {0},
+};
+
 const struct function *nib_tpl_find_method(struct value self, struct nib_str name)
 {
     switch ((enum value_kind)self.kind) {
     case V_STRING:
         return nib_tpl_find_function(nib_tpl_string_methods, name);
+    case V_BOOL:
+    case V_INT:
+        return nib_tpl_find_function(int_methods, name);
+    case V_FLOAT:
+        return nib_tpl_find_function(float_methods, name);
     case V_LIST:
-    case V_TUPLE:
         return nib_tpl_find_function(nib_tpl_list_methods, name);
     case V_DICT:
         return nib_tpl_find_function(nib_tpl_dict_methods, name);
+    case V_TUPLE:
     case V_RANGE:
-        return nib_tpl_find_function(nib_tpl_range_methods, name);
+        return nib_tpl_find_function(nib_tpl_tuple_methods, name);
     case V_LOOP:
         return nib_tpl_find_function(nib_tpl_loop_methods, name);
     case V_CYCLER:
@@ -214,7 +249,7 @@ static struct value slice_string(struct render *r, const struct string *s, int64
 }
 
 static struct value slice_range(struct render *r, const struct range *range, int64_t start,
-                                int64_t step, size_t n)
+                                int64_t stop, int64_t step, size_t n)
 {
     struct range *result = nib_tpl_alloc(r, sizeof *result);
     if (!result)
@@ -225,31 +260,30 @@ static struct value slice_range(struct render *r, const struct range *range, int
     result->start = range->start + start * range->step;
     result->step = factor;
     result->n = n;
-    result->stop = n ? result->start + (int64_t)n * (factor) : result->start;
+    result->stop = range->start + stop * range->step;
     return (struct value){.kind = V_RANGE, .u.range = result};
 }
 
 struct value nib_tpl_slice(struct render *r, struct value object, struct value start_value,
                            struct value stop_value, struct value step_value)
 {
-    int64_t start, stop, step = 1;
+    int64_t start, stop, given_step = 1;
     if (object.kind == V_UNDEFINED)
         return nib_tpl_undefined_error(r, object);
     if (!is_indexed(object))
         return nib_tpl_fail(r, "'%s' object cannot be sliced", nib_tpl_type_name(object));
     const int64_t length = nib_tpl_length(object);
-    if (step_value.kind != V_NONE && !nib_tpl_to_int(r, step_value, "a slice step", &step))
+    if (step_value.kind != V_NONE && !nib_tpl_to_int(r, step_value, "a slice step", &given_step))
         return NIB_TPL_ERROR;
-    if (step == 0)
+    if (given_step == 0)
         return nib_tpl_fail(r, "a slice step cannot be zero");
+    /* A longer step than the sequence has the effect of that length. */
+    const int64_t step = given_step > length    ? length + 1
+                         : given_step < -length ? -length - 1
+                                                : given_step;
     if (!slice_bound(r, start_value, length, step, false, &start) ||
         !slice_bound(r, stop_value, length, step, true, &stop))
         return NIB_TPL_ERROR;
-    /* A longer step than the sequence has the effect of that length. */
-    if (step > length + 1)
-        step = length + 1;
-    if (step < -length - 1)
-        step = -length - 1;
     size_t n = 0;
     if (step > 0 && start < stop)
         n = (size_t)((stop - start - 1) / step + 1);
@@ -261,7 +295,7 @@ struct value nib_tpl_slice(struct render *r, struct value object, struct value s
         return v;
     }
     if (object.kind == V_RANGE)
-        return slice_range(r, object.u.range, start, step, n);
+        return slice_range(r, object.u.range, start, stop, given_step, n);
     struct list *list = nib_tpl_list_new(r, n);
     for (size_t i = 0; list && i < n; i++, start += step)
         list->items[list->n++] = object.u.list->items[start];
@@ -309,7 +343,7 @@ const struct function nib_tpl_list_methods[] = {
     {0},
 };
 
-const struct function nib_tpl_range_methods[] = {
+const struct function nib_tpl_tuple_methods[] = {
     {"count", list_count, 1, .params = {"-"}},
     {"index", list_index, 1, .params = {"-", "-", "-"}},
     {0},

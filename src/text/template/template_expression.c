@@ -5,6 +5,8 @@
  */
 #include "template_parser.h"
 
+#include <stdlib.h>
+
 static struct node *parse_unary(struct parser *p, bool with_filters);
 static struct node *parse_or(struct parser *p);
 
@@ -61,6 +63,7 @@ static struct node *parse_number(struct parser *p)
         struct render scratch = {.arena = *p->arena, .err = p->err}; /* for the digits of V_BIG */
         const bool is_int = nib_tpl_parse_int(&scratch, text, 0, &value);
         *p->arena = scratch.arena;
+        free(scratch.out.data);
         if (!is_int)
             return nib_tpl_parse_fail(p, token.line, "a number is too large");
     }

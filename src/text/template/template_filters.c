@@ -171,18 +171,20 @@ static struct value filter_round(struct render *r, struct value v, const struct 
 static struct value filter_filesizeformat(struct render *r, struct value v, const struct args *args)
 {
     static const char prefixes[] = "kMGTPEZY";
-    const struct args none = {.items = (struct value[NIB_TPL_MAX_PARAMS]){{0}}};
-    const struct value size = filter_float(r, v, &none);
+    struct value none[NIB_TPL_MAX_PARAMS] = {NIB_TPL_NONE};
+    const struct value size = filter_float(r, v, &(struct args){.items = none});
     const bool is_binary = nib_tpl_truth(args->items[0]);
     const double base = is_binary ? 1024 : 1000;
     char text[64];
     if (size.kind == V_ERROR)
         return size;
+    if (size.kind != V_FLOAT)
+        return nib_tpl_fail(r, "filesizeformat: expected a number");
     double n = size.u.d;
     if (n == 1)
         return nib_tpl_string_c(r, "1 Byte");
     if (n < base || isnan(n)) {
-        snprintf(text, sizeof text, "%.0f Bytes", trunc(n));
+        snprintf(text, sizeof text, "%.0f Bytes", trunc(n) + 0.0); /* no "-0" */
     } else {
         size_t i = 0;
         double unit = base * base;

@@ -55,8 +55,9 @@ static struct value fold_case(struct render *r, struct value v, bool is_sensitiv
 static struct value filter_first(struct render *r, struct value v, const struct args *args)
 {
     (void)args;
-    if (v.kind == V_ITERATOR && v.u.iterator->next < v.u.iterator->items->n)
-        return v.u.iterator->items->items[v.u.iterator->next++];
+    const struct list *rest = v.kind == V_ITERATOR ? nib_tpl_iterator_items(r, v.u.iterator) : NULL;
+    if (rest && v.u.iterator->next < rest->n)
+        return rest->items[v.u.iterator->next++];
     const bool has_items =
         v.kind == V_STRING || v.kind == V_LIST || v.kind == V_TUPLE || v.kind == V_RANGE;
     if (has_items && nib_tpl_length(v) > 0)
@@ -127,20 +128,25 @@ static struct value filter_reverse(struct render *r, struct value v, const struc
     return v.kind == V_ITERATOR ? copy : nib_tpl_iterator(r, "list_reverseiterator", list);
 }
 
-static struct value filter_items(struct render *r, struct value v, const struct args *args)
+static struct value compute_items(struct render *r, struct value v, const struct args *args)
 {
     (void)args;
     struct view view = {VIEW_ITEMS, v.u.dict};
     if (v.kind == V_UNDEFINED)
-        return nib_tpl_iterator(r, "generator", nib_tpl_list_new(r, 0));
+        return nib_tpl_list_value(nib_tpl_list_new(r, 0));
     if (v.kind != V_DICT)
         return nib_tpl_fail(r, "can only get item pairs from a mapping, not '%s'",
                             nib_tpl_type_name(v));
     const struct value items = {.kind = V_VIEW, .u.view = &view};
-    return nib_tpl_iterator(r, "generator", nib_tpl_items(r, items));
+    return nib_tpl_list_value(nib_tpl_items(r, items));
 }
 
-static struct value filter_unique(struct render *r, struct value v, const struct args *args)
+static struct value filter_items(struct render *r, struct value v, const struct args *args)
+{
+    return nib_tpl_generator(r, compute_items, v, args);
+}
+
+static struct value compute_unique(struct render *r, struct value v, const struct args *args)
 {
     const bool is_sensitive = nib_tpl_truth(args->items[0]);
     const struct list *items = nib_tpl_items(r, v);
@@ -153,7 +159,12 @@ static struct value filter_unique(struct render *r, struct value v, const struct
         if (nib_tpl_dict_set(r, seen, key, NIB_TPL_NONE) && seen->n > n)
             nib_tpl_list_add(r, result, items->items[i]);
     }
-    return r->failed ? NIB_TPL_ERROR : nib_tpl_iterator(r, "generator", result);
+    return r->failed ? NIB_TPL_ERROR : nib_tpl_list_value(result);
+}
+
+static struct value filter_unique(struct render *r, struct value v, const struct args *args)
+{
+    return nib_tpl_generator(r, compute_unique, v, args);
 }
 
 /* ---- ordering ----------------------------------------------------------------------------------
@@ -341,7 +352,7 @@ static struct value filter_groupby(struct render *r, struct value v, const struc
     return r->failed ? NIB_TPL_ERROR : nib_tpl_list_value(groups);
 }
 
-static struct value filter_batch(struct render *r, struct value v, const struct args *args)
+static struct value compute_batch(struct render *r, struct value v, const struct args *args)
 {
     int64_t size;
     const struct list *items = nib_tpl_items(r, v);
@@ -360,10 +371,15 @@ static struct value filter_batch(struct render *r, struct value v, const struct 
     const bool has_fill = fill.kind != V_MISSING && fill.kind != V_NONE;
     while (batch && has_fill && (int64_t)batch->n < size && !r->failed)
         nib_tpl_list_add(r, batch, fill);
-    return r->failed ? NIB_TPL_ERROR : nib_tpl_iterator(r, "generator", batches);
+    return r->failed ? NIB_TPL_ERROR : nib_tpl_list_value(batches);
 }
 
-static struct value filter_slice(struct render *r, struct value v, const struct args *args)
+static struct value filter_batch(struct render *r, struct value v, const struct args *args)
+{
+    return nib_tpl_generator(r, compute_batch, v, args);
+}
+
+static struct value compute_slice(struct render *r, struct value v, const struct args *args)
 {
     int64_t count;
     const struct list *items = nib_tpl_items(r, v);
@@ -385,7 +401,12 @@ static struct value filter_slice(struct render *r, struct value v, const struct 
             nib_tpl_list_add(r, slice, fill);
         nib_tpl_list_add(r, slices, nib_tpl_list_value(slice));
     }
-    return r->failed ? NIB_TPL_ERROR : nib_tpl_iterator(r, "generator", slices);
+    return r->failed ? NIB_TPL_ERROR : nib_tpl_list_value(slices);
+}
+
+static struct value filter_slice(struct render *r, struct value v, const struct args *args)
+{
+    return nib_tpl_generator(r, compute_slice, v, args);
 }
 
 /* ---- mapping -----------------------------------------------------------------------------------
@@ -425,13 +446,13 @@ static struct value map_attribute(struct render *r, const struct list *items,
     struct list *result = nib_tpl_list_new(r, items->n);
     for (size_t i = 0; result && i < items->n && nib_tpl_charge(r, 1); i++)
         nib_tpl_list_add(r, result, attribute_of(r, items->items[i], attribute, fallback));
-    return r->failed ? NIB_TPL_ERROR : nib_tpl_iterator(r, "generator", result);
+    return r->failed ? NIB_TPL_ERROR : nib_tpl_list_value(result);
 }
 
-static struct value filter_map(struct render *r, struct value v, const struct args *args)
+static struct value compute_map(struct render *r, struct value v, const struct args *args)
 {
     if (!nib_tpl_truth(v))
-        return nib_tpl_iterator(r, "generator", nib_tpl_list_new(r, 0));
+        return nib_tpl_list_value(nib_tpl_list_new(r, 0));
     const struct list *items = nib_tpl_items(r, v);
     if (!items)
         return NIB_TPL_ERROR;
@@ -440,12 +461,14 @@ static struct value filter_map(struct render *r, struct value v, const struct ar
     const struct function *f = named(r, args->items[0], "filter", nib_tpl_find_filter);
     const struct args rest = {args->items + 1, args->n - 1, args->keywords, args->n_keywords};
     struct list *result = f ? nib_tpl_list_new(r, items->n) : NULL;
-    if (!nib_tpl_enter(r))
-        return NIB_TPL_ERROR;
     for (size_t i = 0; result && i < items->n && nib_tpl_charge(r, 1); i++)
         nib_tpl_list_add(r, result, nib_tpl_apply(r, f, items->items[i], &rest));
-    nib_tpl_leave(r);
-    return r->failed ? NIB_TPL_ERROR : nib_tpl_iterator(r, "generator", result);
+    return r->failed ? NIB_TPL_ERROR : nib_tpl_list_value(result);
+}
+
+static struct value filter_map(struct render *r, struct value v, const struct args *args)
+{
+    return nib_tpl_generator(r, compute_map, v, args);
 }
 
 /* select, reject and, by_attribute, selectattr and rejectattr */
@@ -453,7 +476,7 @@ static struct value choose(struct render *r, struct value v, const struct args *
                            bool by_attribute, bool want)
 {
     if (!nib_tpl_truth(v))
-        return nib_tpl_iterator(r, "generator", nib_tpl_list_new(r, 0));
+        return nib_tpl_list_value(nib_tpl_list_new(r, 0));
     if (by_attribute && args->n == 0)
         return nib_tpl_fail(r, "selectattr and rejectattr need the name of an attribute");
     const size_t first = by_attribute ? 1 : 0;
@@ -475,27 +498,47 @@ static struct value choose(struct render *r, struct value v, const struct args *
         if (asked.kind != V_ERROR && nib_tpl_truth(asked) == want)
             nib_tpl_list_add(r, result, items->items[i]);
     }
-    return r->failed ? NIB_TPL_ERROR : nib_tpl_iterator(r, "generator", result);
+    return r->failed ? NIB_TPL_ERROR : nib_tpl_list_value(result);
 }
 
-static struct value filter_select(struct render *r, struct value v, const struct args *args)
+static struct value compute_select(struct render *r, struct value v, const struct args *args)
 {
     return choose(r, v, args, false, true);
 }
 
-static struct value filter_reject(struct render *r, struct value v, const struct args *args)
+static struct value filter_select(struct render *r, struct value v, const struct args *args)
+{
+    return nib_tpl_generator(r, compute_select, v, args);
+}
+
+static struct value compute_reject(struct render *r, struct value v, const struct args *args)
 {
     return choose(r, v, args, false, false);
 }
 
-static struct value filter_selectattr(struct render *r, struct value v, const struct args *args)
+static struct value filter_reject(struct render *r, struct value v, const struct args *args)
+{
+    return nib_tpl_generator(r, compute_reject, v, args);
+}
+
+static struct value compute_selectattr(struct render *r, struct value v, const struct args *args)
 {
     return choose(r, v, args, true, true);
 }
 
-static struct value filter_rejectattr(struct render *r, struct value v, const struct args *args)
+static struct value filter_selectattr(struct render *r, struct value v, const struct args *args)
+{
+    return nib_tpl_generator(r, compute_selectattr, v, args);
+}
+
+static struct value compute_rejectattr(struct render *r, struct value v, const struct args *args)
 {
     return choose(r, v, args, true, false);
+}
+
+static struct value filter_rejectattr(struct render *r, struct value v, const struct args *args)
+{
+    return nib_tpl_generator(r, compute_rejectattr, v, args);
 }
 
 const struct function nib_tpl_sequence_filters[] = {

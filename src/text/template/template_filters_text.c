@@ -110,10 +110,6 @@ static struct value filter_truncate(struct render *r, struct value v, const stru
     int64_t length = 255, leeway = 5;
     const struct value end = args->items[2];
     const struct string dots = {.data = "...", .len = 3, .n_chars = 3};
-    if (v.kind != V_STRING)
-        return v.kind == V_UNDEFINED
-                   ? v
-                   : nib_tpl_fail(r, "truncate: expected a string, not '%s'", nib_tpl_type_name(v));
     if ((args->items[0].kind != V_MISSING &&
          !nib_tpl_to_int(r, args->items[0], "length", &length)) ||
         (args->items[3].kind != V_MISSING && args->items[3].kind != V_NONE &&
@@ -121,11 +117,15 @@ static struct value filter_truncate(struct render *r, struct value v, const stru
         return NIB_TPL_ERROR;
     if (end.kind != V_MISSING && end.kind != V_STRING)
         return nib_tpl_fail(r, "truncate: the end must be a string");
-    const struct string *s = v.u.s, *tail = end.kind == V_STRING ? end.u.s : &dots;
+    const struct string *tail = end.kind == V_STRING ? end.u.s : &dots;
     if (length < (int64_t)tail->n_chars || leeway < 0)
         return nib_tpl_fail(r, "truncate: the length must be at least that of the end");
-    if (length > INT32_MAX || leeway > INT32_MAX || (int64_t)s->n_chars <= length + leeway)
+    const int64_t n_chars = nib_tpl_length(v);
+    if (n_chars >= 0 && (length > INT32_MAX || leeway > INT32_MAX || n_chars <= length + leeway))
         return v;
+    if (v.kind != V_STRING)
+        return nib_tpl_fail(r, "truncate: expected a string, not '%s'", nib_tpl_type_name(v));
+    const struct string *s = v.u.s;
     size_t len = nib_tpl_char_offset(s->data, s->len, (size_t)length - tail->n_chars);
     const char *blank =
         nib_tpl_truth(args->items[1]) ? NULL : nib_tpl_find_last(s->data, len, " ", 1);

@@ -21,12 +21,9 @@ struct args {
     size_t n_keywords;
 };
 
-/* `self` is the value left of a filter or test, the object of a method. */
-typedef struct value function_fn(struct render *r, struct value self, const struct args *args);
-
 struct function {
     const char *name;
-    function_fn *call;
+    function_fn *call; /* self: the value left of a filter or test, the object of a method */
     uint8_t n_required;
     bool is_variadic; /* takes `args` as they were written */
     /* Else args->items[i] is the argument of the i-th parameter, V_MISSING where there is none.  A
@@ -65,7 +62,7 @@ const struct function *nib_tpl_find_function(const struct function *table, struc
 extern const struct function nib_tpl_string_methods[];
 extern const struct function nib_tpl_list_methods[];
 extern const struct function nib_tpl_dict_methods[];
-extern const struct function nib_tpl_range_methods[];
+extern const struct function nib_tpl_tuple_methods[];
 extern const struct function nib_tpl_loop_methods[];
 extern const struct function nib_tpl_cycler_methods[];
 extern const struct function nib_tpl_text_filters[];

@@ -2,6 +2,7 @@
 #include "template_lexer.h"
 #include "template.h"
 #include "template_text.h"
+#include "utf8.h"
 
 #include <stdlib.h>
 
@@ -57,7 +58,7 @@ enum nib_status nib_tpl_lexer_init(struct lexer *lexer, struct nib_str source, s
             err, NIB_ERROR_TEMPLATE,
             "chat template: %zu bytes long, at most %d are accepted; use another template",
             source.len, NIB_TEMPLATE_MAX_SOURCE);
-    const size_t invalid = nib_tpl_find_invalid(source.data, source.len);
+    const size_t invalid = nib_utf8_valid_prefix(source);
     if (invalid < source.len)
         return nib_fail(err, NIB_ERROR_TEMPLATE,
                         "chat template: byte %zu is not UTF-8; store the template as UTF-8",

@@ -293,12 +293,24 @@ static struct node *parse_set(struct parser *p)
     return !p->failed && parse_block_to(p, &node->list, "endset") ? node : NULL;
 }
 
+static bool names_loop(const struct node *target)
+{
+    if (target->kind == E_NAME)
+        return target->name == &nib_tpl_name_loop;
+    bool found = false;
+    for (const struct node *t = target->list; t && !found; t = t->next)
+        found = names_loop(t);
+    return found;
+}
+
 static struct node *parse_for(struct parser *p)
 {
     struct node *node = nib_tpl_node(p, S_FOR, p->current.line);
     nib_tpl_parse_next(p);
     if (!node || !(node->target = nib_tpl_parse_target(p, false, "in")) || !expect_name(p, "in"))
         return NULL;
+    if (names_loop(node->target))
+        return nib_tpl_parse_fail(p, node->line, "a loop cannot assign to 'loop'");
     node->a = nib_tpl_parse_tuple(p, true, "recursive");
     if (!node->a)
         return NULL;
@@ -346,6 +358,7 @@ static struct node *parse_if(struct parser *p)
 static bool parse_signature(struct parser *p, struct node **list)
 {
     bool has_default = false;
+    struct node *first = NULL, **tail = &first;
     if (!nib_tpl_parse_expect(p, T_LPAREN))
         return false;
     for (bool is_first = true; !nib_tpl_parse_is(p, T_RPAREN); is_first = false) {
@@ -356,18 +369,28 @@ static bool parse_signature(struct parser *p, struct node **list)
         if (!param || !name)
             return false;
         param->name = name;
+        for (const struct node *other = first; other; other = other->next) {
+            if (other->name == name)
+                nib_tpl_parse_fail(p, param->line, "two parameters are named '%.*s'",
+                                   (int)(name->len > 60 ? 60 : name->len), name->data);
+        }
         if (nib_tpl_parse_skip(p, T_ASSIGN)) {
             param->a = nib_tpl_parse_expression(p);
             has_default = true;
         } else if (has_default) {
             nib_tpl_parse_fail(p, param->line,
                                "a parameter without default follows one that has a default");
+        } else if (name == &nib_tpl_name_caller) {
+            nib_tpl_parse_fail(p, param->line, "the parameter 'caller' needs a default");
         }
         if (!nib_tpl_node_done(p, param))
             return false;
-        list = nib_tpl_append(list, param);
+        tail = nib_tpl_append(tail, param);
+        if (!first)
+            first = param;
     }
     nib_tpl_parse_next(p);
+    *list = first;
     return !p->failed;
 }
 
@@ -459,6 +482,24 @@ static struct node *parse_generation(struct parser *p)
     return node && parse_block_to(p, &node->list, "endgeneration") ? node : NULL;
 }
 
+/* Nothing can extend a chat template, so a block is just printed where it stands. */
+static struct node *parse_named_block(struct parser *p)
+{
+    struct node *node = nib_tpl_node(p, S_BLOCK, p->current.line);
+    nib_tpl_parse_next(p);
+    if (!node || !(node->name = nib_tpl_parse_name(p)))
+        return NULL;
+    node->op = nib_tpl_parse_skip_name(p, "scoped");
+    nib_tpl_parse_skip_name(p, "required");
+    const unsigned n_loops = p->n_loops;
+    p->n_loops = 0;
+    const bool is_ok = parse_block_to(p, &node->list, "endblock");
+    p->n_loops = n_loops;
+    if (is_ok && nib_tpl_parse_is(p, T_NAME))
+        nib_tpl_parse_next(p); /* its name again */
+    return is_ok ? node : NULL;
+}
+
 static struct node *parse_jump(struct parser *p)
 {
     const unsigned line = p->current.line;
@@ -494,12 +535,10 @@ static struct node *parse_statement(struct parser *p)
         const char *name;
         struct node *(*parse)(struct parser *p);
     } statements[] = {
-        {"set", parse_set},         {"if", parse_if},
-        {"for", parse_for},         {"macro", parse_macro},
-        {"call", parse_call_block}, {"filter", parse_filter_block},
-        {"with", parse_with},       {"generation", parse_generation},
-        {"break", parse_jump},      {"continue", parse_jump},
-        {"print", parse_print},
+        {"set", parse_set},           {"if", parse_if},           {"for", parse_for},
+        {"macro", parse_macro},       {"call", parse_call_block}, {"filter", parse_filter_block},
+        {"block", parse_named_block}, {"with", parse_with},       {"generation", parse_generation},
+        {"break", parse_jump},        {"continue", parse_jump},   {"print", parse_print},
     };
     for (size_t i = 0; i < NIB_COUNT(statements); i++) {
         if (nib_tpl_parse_is_name(p, statements[i].name)) {
@@ -540,6 +579,13 @@ static struct node *parse_output(struct parser *p)
     return nib_tpl_parse_expect(p, T_VARIABLE_END) ? node : NULL;
 }
 
+static void fail_open_block(struct parser *p, unsigned line, const char *const *ends)
+{
+    while (strncmp(*ends, "end", 3) != 0)
+        ends++; /* not else or elif */
+    nib_tpl_parse_fail(p, line, "the block that begins here is not closed; add {%% %s %%}", *ends);
+}
+
 /* Up to one of the end tags, or the template's end where `ends` is NULL. */
 static bool parse_nodes(struct parser *p, struct node **tail, const char *const *ends)
 {
@@ -562,8 +608,7 @@ static bool parse_nodes(struct parser *p, struct node **tail, const char *const 
             break;
         default:
             if (ends)
-                nib_tpl_parse_fail(
-                    p, line, "a block that begins here is not closed; add {%% %s %%}", ends[0]);
+                fail_open_block(p, line, ends);
             return !p->failed;
         }
     }

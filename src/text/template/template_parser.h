@@ -42,6 +42,7 @@ enum node_kind {
     S_FILTER,   /* list through the filters a */
     S_WITH,     /* target list, each E_PARAM with its value: list */
     S_SCOPE,    /* list, with names of its own */
+    S_BLOCK,    /* list; op: does it see the names around it, or only those of the template? */
     S_BREAK,
     S_CONTINUE,
 

@@ -12,10 +12,11 @@ struct macro {
 
 struct loop {
     struct render *r;
-    const struct node *node; /* S_FOR */
-    struct scope *scope;     /* around the loop */
-    struct list *source;
-    size_t at;                           /* the next item of source */
+    const struct node *node;             /* S_FOR */
+    struct scope *scope;                 /* around the loop */
+    const struct list *source;           /* or */
+    const struct range *range;           /* which is never written out */
+    size_t at;                           /* the next item of source or range */
     bool is_filtered;                    /* node->b still has to be asked about source */
     struct value before, current, after; /* after: V_MISSING unless it was looked at already */
     int64_t index0, depth0;
@@ -24,6 +25,18 @@ struct loop {
 
 /* ---- loops -------------------------------------------------------------------------------------
  */
+
+static size_t source_length(const struct loop *loop)
+{
+    return loop->range ? loop->range->n : loop->source->n;
+}
+
+static struct value source_item(const struct loop *loop, size_t i)
+{
+    if (loop->range)
+        return nib_tpl_int(loop->range->start + (int64_t)i * loop->range->step);
+    return loop->source->items[i];
+}
 
 /* The next item that passes the loop's "if", or V_MISSING at the end. */
 static struct value fetch(struct loop *loop)
@@ -34,8 +47,8 @@ static struct value fetch(struct loop *loop)
         loop->after.kind = V_MISSING;
         return item;
     }
-    while (loop->at < loop->source->n && !r->failed) {
-        const struct value item = loop->source->items[loop->at++];
+    while (loop->at < source_length(loop) && nib_tpl_charge(r, 1)) {
+        const struct value item = source_item(loop, loop->at++);
         if (!loop->is_filtered)
             return item;
         struct scope *scope = nib_tpl_scope_new(r, loop->scope);
@@ -70,10 +83,11 @@ int64_t nib_tpl_loop_length(struct loop *loop)
             return -1;
         loop->after = after;
         loop->source = rest;
+        loop->range = NULL;
         loop->at = 0;
         loop->is_filtered = false;
     }
-    return loop->index0 + 1 + (int64_t)(loop->source->n - loop->at) +
+    return loop->index0 + 1 + (int64_t)(source_length(loop) - loop->at) +
            (loop->after.kind != V_MISSING);
 }
 
@@ -179,8 +193,10 @@ static enum flow run_loop(struct render *r, struct loop *loop)
 static enum flow exec_for(struct render *r, struct scope *scope, const struct node *node,
                           struct value iterable, int64_t depth0)
 {
-    struct list *source = iterable.kind == V_ERROR ? NULL : nib_tpl_items(r, iterable);
-    struct loop *loop = source ? nib_tpl_alloc(r, sizeof *loop) : NULL;
+    const bool is_range = iterable.kind == V_RANGE;
+    const struct list *source =
+        iterable.kind == V_ERROR || is_range ? NULL : nib_tpl_items(r, iterable);
+    struct loop *loop = source || is_range ? nib_tpl_alloc(r, sizeof *loop) : NULL;
     if (!loop)
         return FLOW_ERROR;
     *loop = (struct loop){
@@ -188,6 +204,7 @@ static enum flow exec_for(struct render *r, struct scope *scope, const struct no
         .node = node,
         .scope = scope,
         .source = source,
+        .range = is_range ? iterable.u.range : NULL,
         .is_filtered = node->b != NULL,
         .index0 = -1,
         .depth0 = depth0,
@@ -458,6 +475,10 @@ static enum flow exec_one(struct render *r, struct scope *scope, const struct no
     case S_WITH:
         return exec_with(r, scope, node);
     case S_SCOPE:
+        return exec_scope(r, scope, node->list);
+    case S_BLOCK:
+        while (!node->op && scope->parent)
+            scope = scope->parent;
         return exec_scope(r, scope, node->list);
     case S_BREAK:
         return FLOW_BREAK;

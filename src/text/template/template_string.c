@@ -746,7 +746,23 @@ static struct value str_format(struct render *r, struct value self, const struct
     return nib_tpl_format(r, self.u.s, args);
 }
 
+/* format(**mapping) */
+static struct value str_format_map(struct render *r, struct value self, const struct args *args)
+{
+    if (args->items[0].kind != V_DICT)
+        return nib_tpl_fail(r, "format_map() needs a mapping");
+    const struct dict *dict = args->items[0].u.dict;
+    struct args all = {.keywords = nib_tpl_alloc_array(r, dict->n + 1, sizeof *all.keywords)};
+    for (size_t i = 0; all.keywords && i < dict->n; i++) {
+        if (dict->entries[i].key.kind == V_STRING)
+            all.keywords[all.n_keywords++] =
+                (struct keyword){dict->entries[i].key.u.s, dict->entries[i].value};
+    }
+    return all.keywords ? nib_tpl_format(r, self.u.s, &all) : NIB_TPL_ERROR;
+}
+
 const struct function nib_tpl_string_methods[] = {
+    {"format_map", str_format_map, 1, .params = {"-"}},
     {"strip", str_strip, .params = {"-"}},
     {"lstrip", str_lstrip, .params = {"-"}},
     {"rstrip", str_rstrip, .params = {"-"}},

@@ -37,24 +37,6 @@ const char *nib_tpl_previous_char(const char *data, const char *end)
     return end;
 }
 
-size_t nib_tpl_find_invalid(const char *data, size_t len)
-{
-    size_t i = 0;
-    while (i < len) {
-        if ((unsigned char)data[i] < 0x80) {
-            i++;
-            continue;
-        }
-        utf8proc_int32_t c;
-        utf8proc_ssize_t n =
-            utf8proc_iterate((const utf8proc_uint8_t *)data + i, (utf8proc_ssize_t)(len - i), &c);
-        if (n <= 0)
-            break;
-        i += (size_t)n;
-    }
-    return i;
-}
-
 bool nib_tpl_is_space(int32_t c)
 {
     if (c < 0x80)

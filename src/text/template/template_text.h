@@ -29,8 +29,6 @@ size_t nib_tpl_count_chars(const char *data, size_t len);
 size_t nib_tpl_char_offset(const char *data, size_t len, size_t i);
 /* Start of the character that ends at `end` > data. */
 const char *nib_tpl_previous_char(const char *data, const char *end);
-/* First byte that is not part of valid UTF-8, or len. */
-size_t nib_tpl_find_invalid(const char *data, size_t len);
 
 bool nib_tpl_is_space(int32_t c);    /* str.isspace, and \s of re */
 bool nib_tpl_is_line_end(int32_t c); /* str.splitlines */

@@ -120,8 +120,35 @@ struct value nib_tpl_iterator(struct render *r, const char *type, struct list *i
     struct iterator *iterator = items ? nib_tpl_alloc(r, sizeof *iterator) : NULL;
     if (!iterator)
         return NIB_TPL_ERROR;
-    *iterator = (struct iterator){type, items, 0};
+    *iterator = (struct iterator){.type = type, .items = items};
     return (struct value){.kind = V_ITERATOR, .u.iterator = iterator};
+}
+
+struct value nib_tpl_generator(struct render *r, function_fn *compute, struct value self,
+                               const struct args *args)
+{
+    struct iterator *iterator = nib_tpl_alloc(r, sizeof *iterator);
+    struct args *copy = nib_tpl_alloc(r, sizeof *copy);
+    struct value *items = nib_tpl_alloc_array(r, args->n + 1, sizeof *items);
+    if (!iterator || !copy || !items)
+        return NIB_TPL_ERROR;
+    *copy = *args;
+    copy->items = items;
+    if (args->n)
+        memcpy(items, args->items, args->n * sizeof *items);
+    *iterator =
+        (struct iterator){.type = "generator", .compute = compute, .self = self, .args = copy};
+    return (struct value){.kind = V_ITERATOR, .u.iterator = iterator};
+}
+
+struct list *nib_tpl_iterator_items(struct render *r, struct iterator *iterator)
+{
+    if (!iterator->items && nib_tpl_enter(r)) {
+        const struct value list = iterator->compute(r, iterator->self, iterator->args);
+        nib_tpl_leave(r);
+        iterator->items = list.kind == V_ERROR || r->failed ? NULL : list.u.list;
+    }
+    return iterator->items;
 }
 
 /* ---- undefined ---------------------------------------------------------------------------------
@@ -513,11 +540,12 @@ static struct list *range_items(struct render *r, const struct range *range)
 
 static struct list *iterator_items(struct render *r, struct iterator *iterator)
 {
-    struct list *list = nib_tpl_alloc(r, sizeof *list);
+    struct list *all = nib_tpl_iterator_items(r, iterator);
+    struct list *list = all ? nib_tpl_alloc(r, sizeof *list) : NULL;
     if (list) {
-        list->n = list->cap = iterator->items->n - iterator->next;
-        list->items = list->n ? iterator->items->items + iterator->next : NULL;
-        iterator->next = iterator->items->n;
+        list->n = list->cap = all->n - iterator->next;
+        list->items = list->n ? all->items + iterator->next : NULL;
+        iterator->next = all->n;
     }
     return list;
 }

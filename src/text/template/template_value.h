@@ -68,6 +68,8 @@ struct string {
     struct tail *tail; /* not NULL: data lies in a buffer with room behind it, see concat */
 };
 
+struct render;
+
 struct value {
     uint8_t kind;
     bool safe;  /* a string that is HTML already (Markup) */
@@ -121,10 +123,17 @@ struct range {
     size_t n;
 };
 
+struct args;
+typedef struct value function_fn(struct render *r, struct value self, const struct args *args);
+
+/* Generators do nothing before they are asked: what goes wrong in one is no error until then. */
 struct iterator {
-    const char *type; /* what Python calls it */
-    struct list *items;
+    const char *type;   /* what Python calls it */
+    struct list *items; /* NULL: not computed yet */
     size_t next;
+    function_fn *compute; /* gives a list */
+    struct value self;
+    const struct args *args;
 };
 
 /* Says what was looked up in vain, for the error that its use gives. */
@@ -211,6 +220,10 @@ struct value nib_tpl_list_value(struct list *list);                          /* 
 struct value nib_tpl_tuple_value(struct list *list);                         /* NULL: V_ERROR */
 struct value nib_tpl_pair(struct render *r, struct value a, struct value b); /* a tuple */
 struct value nib_tpl_iterator(struct render *r, const char *type, struct list *items);
+/* A generator of the items that compute(self, args) will give. */
+struct value nib_tpl_generator(struct render *r, function_fn *compute, struct value self,
+                               const struct args *args);
+struct list *nib_tpl_iterator_items(struct render *r, struct iterator *iterator); /* all of them */
 
 struct dict *nib_tpl_dict_new(struct render *r);
 bool nib_tpl_dict_set(struct render *r, struct dict *dict, struct value key, struct value value);
