@@ -23,8 +23,8 @@ check() { # DESCRIPTION COMMAND...
     "$@" && return
     failures=$((failures + 1))
     echo "FAILED: $description"
-    [ ! -s err ] || sed 's/^/    stderr: /' err
-    [ ! -s out ] || head -n 5 out | sed 's/^/    stdout: /'
+    [ ! -s err ] || head -n 9 err | cut -c 1-400 | sed 's/^/    stderr: /'
+    [ ! -s out ] || head -n 3 out | cut -c 1-400 | sed 's/^/    stdout: /'
 }
 
 run() { # ARGUMENTS...: into files out and err, exit code into $code
@@ -200,8 +200,9 @@ accepts run "$model" -p hi -n 4 --color always
 check "--color always" grep -q $'\033' err
 NO_COLOR=1 accepts run "$model" -p hi -n 4 -v
 check "NO_COLOR" [ "$(grep -c $'\033' err)" = 0 ]
-LC_ALL=de_DE.UTF-8 accepts run "$model" -p hi -n 1 --temp 0.5 --top-p 0.9 -q
-LC_ALL=de_DE.UTF-8 accepts bench "$model" -p 4 -n 0 -r 1 -o json
+env LC_ALL=de_DE.UTF-8 "$nibble" run "$model" -p hi -n 1 --temp 0.5 --top-p 0.9 -q >out 2>err
+check "options have points in every locale" [ $? = 0 ]
+env LC_ALL=de_DE.UTF-8 "$nibble" bench "$model" -p 4 -n 0 -r 1 -o json >out 2>err
 check "numbers have points in every locale" grep -q '"avg_ts": [0-9]*\.[0-9]' out
 
 # ---- prompts and ids ----------------------------------------------------------------------------
@@ -346,7 +347,7 @@ check "a cache folder that cannot be made" eval '[ "$code" = 1 ] && grep -q XDG_
 # ---- conversations ------------------------------------------------------------------------------
 
 cat >template.jinja <<'EOF'
-{% for message in messages %}{{ message.role }}: {{ message.content }}<|eot_id|>{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}
+{% for message in messages %}{{ message.role }}:{{ message.content }}<|eot_id|>{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}
 EOF
 chat() { # INPUT ARGUMENTS...
     local input=$1

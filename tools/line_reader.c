@@ -136,8 +136,6 @@ static enum nib_line next_edited(struct nib_line_reader *reader, struct nib_buff
 static enum nib_line next_piped(struct nib_line_reader *reader, struct nib_buffer *line)
 {
     const ssize_t n = getline(&reader->line, &reader->line_capacity, stdin);
-    if (nib_interrupt_seen())
-        return NIB_LINE_INTERRUPTED;
     if (n < 0)
         return NIB_LINE_END;
     nib_buffer_add(line, reader->line, (size_t)n - (reader->line[n - 1] == '\n'));

@@ -9,6 +9,7 @@
 
 struct nib_line_reader;
 
+/* Interrupted: by Ctrl-C, on a terminal. */
 enum nib_line { NIB_LINE_READ, NIB_LINE_END, NIB_LINE_INTERRUPTED };
 
 /* NULL if there is no memory. */

@@ -139,7 +139,7 @@ static int answer_conversation(struct chat *chat)
     const bool is_printed = print_piece(chat, nib_text_stream_end(chat->stream));
     if (!nib_print("\n", 1) || !is_printed)
         exit_code = NIB_EXIT_RUNTIME;
-    else if (status != NIB_OK && (status != NIB_ERROR_CANCELLED || !chat->is_interactive))
+    else if (status != NIB_OK && status != NIB_ERROR_CANCELLED)
         exit_code = nib_complain_error(&err);
     else
         exit_code = keep_answer(chat, &answer, &timing);
@@ -249,9 +249,8 @@ static int take_turn(struct chat *chat, struct nib_buffer *line, enum turn *turn
         *turn = TURN_ENDS;
         return NIB_EXIT_OK;
     case NIB_LINE_INTERRUPTED:
-        if (chat->is_interactive)
-            nib_note("Ctrl-D or /exit to leave");
-        return chat->is_interactive ? NIB_EXIT_OK : NIB_EXIT_INTERRUPT;
+        nib_note("Ctrl-D or /exit to leave");
+        return NIB_EXIT_OK;
     case NIB_LINE_READ:
         break;
     }
@@ -260,7 +259,7 @@ static int take_turn(struct chat *chat, struct nib_buffer *line, enum turn *turn
     if (*line->data == '/')
         return run_command(chat, line->data, turn);
     if (strncmp(line->data, "\"\"\"", 3) == 0 && read_block(chat, line) != NIB_LINE_READ)
-        return chat->is_interactive ? NIB_EXIT_OK : NIB_EXIT_INTERRUPT;
+        return NIB_EXIT_OK;
     return say(chat, line);
 }
 
@@ -317,11 +316,12 @@ static int chat_with(const struct nib_model *model, struct nib_context *context,
         exit_code = nib_complain_error(&err);
     else
         exit_code = set_system(&chat);
-    if (exit_code == NIB_EXIT_OK) {
+    /* Ctrl-C ends a filter, as it does others. */
+    if (exit_code == NIB_EXIT_OK && chat.is_interactive)
         nib_interrupt_catch(context);
+    if (exit_code == NIB_EXIT_OK)
         exit_code = converse(&chat);
-        nib_interrupt_catch(NULL);
-    }
+    nib_interrupt_catch(NULL);
     nib_line_reader_free(chat.reader);
     nib_text_stream_free(chat.stream);
     nib_conversation_free(&chat.conversation);

@@ -228,8 +228,8 @@ static void handle_interrupt(int signal_number)
 void nib_interrupt_catch(struct nib_context *context)
 {
     cancelled_context = context;
-    /* Without SA_RESTART, so that a blocked read of a line returns. */
-    struct sigaction action = {.sa_handler = handle_interrupt};
+    /* SA_RESTART, so that no output is lost in the middle of a write; pselect() returns anyway. */
+    struct sigaction action = {.sa_handler = handle_interrupt, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
 }
