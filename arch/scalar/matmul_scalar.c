@@ -1,0 +1,124 @@
+/* Matrix products in plain C: the specification of every matmul entry (docs/numerics.md, rules 2
+ * and 3). */
+#include "kernels.h"
+
+#include "half.h"
+
+#include <math.h>
+
+enum { TOKENS = 16 }; /* a tile, so that unpacking is paid once for several tokens */
+
+static void store(const struct nib_matmul *m, size_t g, size_t t, const float acc[NIB_GROUP])
+{
+    float *y = m->y + t * m->y_stride + g * NIB_GROUP;
+    for (size_t r = 0; r < NIB_GROUP; r++) {
+        const float sum = m->bias ? acc[r] + m->bias[g * NIB_GROUP + r] : acc[r];
+        y[r] = m->accumulate ? y[r] + sum : sum;
+    }
+}
+
+/* acc = fma(w[k], x[k], acc) for ascending k. */
+static void matmul_float(const struct nib_matmul *m)
+{
+    const struct nib_matrix *w = m->w;
+    for (size_t g = m->group_begin; g < m->group_end; g++) {
+        const uint8_t *group = w->data + g * w->planes.n_bytes;
+        for (size_t t = m->token_begin; t < m->token_end; t++) {
+            const float *x = m->x->f + t * m->x->stride;
+            float acc[NIB_GROUP] = {0};
+            for (size_t i = 0; i < (size_t)w->n_cols * NIB_GROUP; i++) {
+                float value;
+                uint16_t half;
+                if (w->pack == NIB_PACK_F32) {
+                    memcpy(&value, group + i * 4, 4);
+                } else {
+                    memcpy(&half, group + i * 2, 2);
+                    value = w->pack == NIB_PACK_F16 ? nib_f16_to_f32(half) : nib_bf16_to_f32(half);
+                }
+                acc[i % NIB_GROUP] = fmaf(value, x[i / NIB_GROUP], acc[i % NIB_GROUP]);
+            }
+            store(m, g, t, acc);
+        }
+    }
+}
+
+/* The codes of one block of a group, by rows. */
+static void unpack_block(const struct nib_matrix *w, const uint8_t *group, size_t block,
+                         uint8_t codes[NIB_GROUP][NIB_BLOCK])
+{
+    const bool is_8bit = nib_pack_info(w->pack)->codes == 512;
+    const uint8_t *p = group + block * (is_8bit ? 512 : 256);
+    for (size_t unit = 0; unit < (is_8bit ? 8 : 4); unit++)
+        for (size_t r = 0; r < NIB_GROUP; r++)
+            for (size_t c = 0; c < 4; c++) {
+                const uint8_t byte = p[unit * 64 + r * 4 + c];
+                codes[r][unit * 4 + c] = is_8bit ? byte : byte & 15;
+                if (!is_8bit)
+                    codes[r][16 + unit * 4 + c] = byte >> 4;
+            }
+    if (!nib_pack_info(w->pack)->high)
+        return;
+    const uint8_t *high = group + w->planes.high + block * 128;
+    for (size_t strip = 0; strip < 8; strip++)
+        for (size_t r = 0; r < NIB_GROUP; r++)
+            for (size_t c = 0; c < 4; c++)
+                codes[r][strip * 4 + c] |=
+                    (uint8_t)((high[strip / 4 * 64 + r * 4 + c] >> strip % 4 * 2 & 3) << 4);
+}
+
+/*
+ * acc = fma((float)idot, dw * da, acc), then acc = fma(mw, sa, acc) for types with a minimum, for
+ * ascending blocks; idot is the exact integer dot of codes less their zero point.
+ */
+static void quantised_tile(const struct nib_matmul *m, size_t g, size_t t0, size_t n)
+{
+    const struct nib_matrix *w = m->w;
+    const struct nib_act *x = m->x;
+    const struct nib_pack_info *info = nib_pack_info(w->pack);
+    const uint8_t *group = w->data + g * w->planes.n_bytes;
+    const int zero = info->zero_shift ? 1 << info->zero_shift : 0;
+    const size_t part = info->super && !info->min ? 16 : NIB_BLOCK; /* columns that share a scale */
+    const size_t d_block = x->kind == NIB_ACT_Q8K ? NIB_SUPER : NIB_BLOCK;
+    float acc[TOKENS][NIB_GROUP] = {{0}};
+
+    for (size_t block = 0; block < w->n_cols / NIB_BLOCK; block++) {
+        uint8_t codes[NIB_GROUP][NIB_BLOCK];
+        unpack_block(w, group, block, codes);
+        for (size_t begin = 0; begin < NIB_BLOCK; begin += part) {
+            const size_t k = block * NIB_BLOCK + begin;
+            struct nib_scale scale[NIB_GROUP];
+            for (int r = 0; r < NIB_GROUP; r++)
+                scale[r] = nib_matrix_scale(w, group, r, k);
+            for (size_t t = 0; t < n; t++) {
+                const size_t row = t0 + t;
+                const int8_t *q = x->q + (block * x->n_rows + row) * NIB_BLOCK + begin;
+                const float da = x->d[k / d_block * x->n_rows + row];
+                const float sa = x->s[block * x->n_rows + row];
+                for (size_t r = 0; r < NIB_GROUP; r++) {
+                    int32_t idot = 0;
+                    for (size_t j = 0; j < part; j++)
+                        idot += ((int)codes[r][begin + j] - zero) * q[j];
+                    acc[t][r] = fmaf((float)idot, scale[r].scale * da, acc[t][r]);
+                    if (info->min)
+                        acc[t][r] = fmaf(scale[r].min, sa, acc[t][r]);
+                }
+            }
+        }
+    }
+    for (size_t t = 0; t < n; t++)
+        store(m, g, t0 + t, acc[t]);
+}
+
+static void matmul_quantised(const struct nib_matmul *m)
+{
+    for (size_t g = m->group_begin; g < m->group_end; g++)
+        for (size_t t = m->token_begin; t < m->token_end; t += TOKENS)
+            quantised_tile(m, g, t, m->token_end - t < TOKENS ? m->token_end - t : TOKENS);
+}
+
+void nib_kernels_init_matmul_scalar(struct nib_kernels *k)
+{
+    for (int pack = 0; pack < NIB_PACK_COUNT; pack++)
+        k->matmul[pack] =
+            nib_pack_info((enum nib_pack)pack)->float_bytes ? matmul_float : matmul_quantised;
+}

@@ -1,0 +1,6 @@
+/* Matrix products with AVX-VNNI; the code is in the template. */
+#define MATMUL_INIT   nib_kernels_init_matmul_avxvnni
+#define MATMUL_AVX512 0
+#define MATMUL_VNNI   1
+#define MATMUL_TOKENS 5
+#include "matmul_template.h"
