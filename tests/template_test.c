@@ -282,7 +282,7 @@ static void test_endless_work_is_refused(void **state)
     assert_refused("{{ [1] * 10**9 }}", "{}", "too large");
     assert_refused("{{ 'x' * 10**18 }}", "{}", "too large");
     assert_refused("{{ 'x'.center(10**12) }}", "{}", "MB");
-    assert_refused("{{ '%1000000000d' % 1 }}", "{}", "too large");
+    assert_refused("{{ '%1000000000d' % 1 }}", "{}", "MB");
     assert_refused("{{ '{:99999999999}'.format(1) }}", "{}", "malformed format");
     assert_refused("{{ 'x'|indent(10**12) }}", "{}", "MB");
     assert_refused("{% set ns = namespace(s='xx') %}{% for i in range(100) %}"

@@ -193,7 +193,8 @@ struct value nib_tpl_take(struct render *r, size_t mark)
 {
     if (r->failed)
         return NIB_TPL_ERROR;
-    struct value v = nib_tpl_string(r, r->out.data + mark, r->out.len - mark);
+    const char *data = r->out.data ? r->out.data + mark : "";
+    struct value v = nib_tpl_string(r, data, r->out.len - mark);
     r->out.len = mark;
     return v;
 }
