@@ -1,0 +1,241 @@
+/* Opening and closing a model, and what its tokenizer and template do for the public interface. */
+#include "chat.h"
+#include "gguf.h"
+#include "model.h"
+#include "os.h"
+#include "tokenizer.h"
+
+#include <stdlib.h>
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+void nib_model_params_init(struct nib_model_params *params)
+{
+    *params = (struct nib_model_params){0};
+}
+
+/* The level that was asked for, by the caller or the environment, or the best. */
+static enum nib_status choose_isa(struct nib_model *model, const char *isa, struct nib_error *err)
+{
+    const unsigned all = nib_cpu_features();
+    unsigned features = all;
+    const char *source = "isa";
+    if (!isa) {
+        isa = getenv("NIBBLE_ISA");
+        source = "NIBBLE_ISA";
+    }
+    if (isa && *isa) {
+        const bool is_known = nib_isa_features(isa, &features);
+        if (!is_known || (features & ~all) != 0)
+            return nib_fail(err, NIB_ERROR_CPU,
+                            "%s=%.40s: %s; this CPU has: %s; unset %s or set it to one of these",
+                            source, isa,
+                            is_known ? "this CPU lacks that instruction set"
+                                     : "there is no such instruction set",
+                            nib_isa_list(all), source);
+    }
+    model->cpu_features = features;
+    model->info.isa = nib_isa_name(features);
+    nib_kernels_init(&model->kernels, features);
+    return NIB_OK;
+}
+
+static enum nib_status choose_family(struct nib_model *model, const struct nib_gguf *gguf,
+                                     struct nib_error *err)
+{
+    struct nib_str name;
+    if (!nib_gguf_string(gguf, "general.architecture", &name))
+        return nib_fail(err, NIB_ERROR_FILE,
+                        "%s: the key general.architecture is missing or no string; this file holds "
+                        "no model: use the GGUF file of a model",
+                        nib_gguf_path(gguf));
+    model->family = nib_family_find(name);
+    if (model->family)
+        return NIB_OK;
+    char shown[64];
+    nib_escape(shown, sizeof(shown), name.data, name.len);
+    return nib_fail(err, NIB_ERROR_FILE,
+                    "%s: models of the family \"%s\" are not known; nibble runs: %s",
+                    nib_gguf_path(gguf), shown, nib_family_list());
+}
+
+static enum nib_status open_tokenizer(struct nib_model *model, const struct nib_gguf *gguf,
+                                      struct nib_error *err)
+{
+    const enum nib_status status = nib_tokenizer_from_gguf(&model->tokenizer, gguf, err);
+    if (status != NIB_OK)
+        return status;
+    const size_t n = nib_tokenizer_info(model->tokenizer)->n_vocab;
+    if (n <= model->config.n_vocab)
+        return NIB_OK;
+    return nib_fail(err, NIB_ERROR_FILE,
+                    "%s: token_embd.weight: %u rows, expected one for each of the %zu tokens; the "
+                    "file contradicts itself: get it again from its publisher",
+                    nib_gguf_path(gguf), (unsigned)model->config.n_vocab, n);
+}
+
+static void fill_info(struct nib_model *model)
+{
+    struct nib_model_info *info = &model->info;
+    const struct nib_config *c = &model->config;
+    const struct nib_tokenizer_info *t = nib_tokenizer_info(model->tokenizer);
+    info->family = model->family->name;
+    info->tokenizer = t->kind;
+    info->pre_tokenizer = t->pre_tokenizer;
+    info->n_vocab = c->n_vocab;
+    info->n_ctx_train = c->n_ctx;
+    info->n_layers = c->n_layers;
+    info->n_embd = c->n_embd;
+    info->n_heads = c->n_heads;
+    info->n_kv_heads = c->n_kv_heads;
+    info->d_head = c->d_head;
+    info->n_ff = c->n_ff;
+    info->bos_id = t->bos_id;
+    info->eos_id = t->eos_id;
+    info->adds_bos = t->adds_bos;
+    info->adds_eos = t->adds_eos;
+}
+
+/* What is quick to refuse comes first. */
+static enum nib_status load(struct nib_model *model, const struct nib_gguf *gguf,
+                            const struct nib_model_params *params, struct nib_error *err)
+{
+    enum nib_status status = choose_family(model, gguf, err);
+    if (status == NIB_OK)
+        status = nib_config_from_gguf(&model->config, gguf, model->family, err);
+    if (status == NIB_OK)
+        status = open_tokenizer(model, gguf, err);
+    if (status == NIB_OK)
+        status = nib_facts_from_gguf(model, gguf, err);
+    if (status == NIB_OK)
+        status = nib_weights_load(model, gguf, params, err);
+    if (status == NIB_OK)
+        fill_info(model);
+    return status;
+}
+
+enum nib_status nib_model_open(struct nib_model **out, const char *path,
+                               const struct nib_model_params *params, struct nib_error *err)
+{
+    struct nib_model_params defaults;
+    struct nib_gguf *gguf = NULL;
+    *out = NULL;
+    nib_model_params_init(&defaults);
+    if (!params)
+        params = &defaults;
+    if (!path)
+        return nib_fail(err, NIB_ERROR_ARGUMENT, "no path was given; name a GGUF file");
+
+    struct nib_model *model = calloc(1, sizeof(*model));
+    if (!model)
+        return nib_fail_memory(err, sizeof(*model), "a model");
+    enum nib_status status = choose_isa(model, params->isa, err);
+    if (status == NIB_OK)
+        status = nib_gguf_open(&gguf, path, err);
+    if (status == NIB_OK)
+        status = load(model, gguf, params, err);
+    nib_gguf_close(gguf);
+    if (status != NIB_OK) {
+        nib_model_close(model);
+        return status;
+    }
+    *out = model;
+    return NIB_OK;
+}
+
+void nib_model_close(struct nib_model *model)
+{
+    if (!model)
+        return;
+    nib_tokenizer_free(model->tokenizer);
+    nib_os_free(model->arena, model->arena_bytes);
+    nib_facts_free(model);
+    free(model->layers);
+    free(model);
+}
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+const struct nib_model_info *nib_model_info(const struct nib_model *model)
+{
+    return &model->info;
+}
+
+size_t nib_model_tensor_count(const struct nib_model *model)
+{
+    return model->n_tensors;
+}
+
+void nib_model_tensor(const struct nib_model *model, size_t i, struct nib_tensor_info *out)
+{
+    assert(i < model->n_tensors);
+    *out = model->tensors[i];
+}
+
+bool nib_model_metadata(const struct nib_model *model, size_t i, const char **key,
+                        const char **value)
+{
+    if (i >= model->n_texts) {
+        *key = *value = NULL;
+        return false;
+    }
+    *key = model->texts[i].key;
+    *value = model->texts[i].value;
+    return true;
+}
+
+/* ---- text and ids ---------------------------------------------------------------------------- */
+
+enum nib_status nib_tokenize(const struct nib_model *model, const char *text, size_t n_bytes,
+                             unsigned flags, int32_t **ids, size_t *n_ids, struct nib_error *err)
+{
+    return nib_tokenizer_encode(model->tokenizer, (struct nib_str){text, n_bytes}, flags, ids,
+                                n_ids, err);
+}
+
+enum nib_status nib_detokenize(const struct nib_model *model, const int32_t *ids, size_t n_ids,
+                               unsigned flags, char **text, size_t *n_bytes, struct nib_error *err)
+{
+    return nib_tokenizer_decode(model->tokenizer, ids, n_ids, flags, text, n_bytes, err);
+}
+
+const char *nib_token_name(const struct nib_model *model, int32_t id)
+{
+    return nib_tokenizer_name(model->tokenizer, id);
+}
+
+bool nib_token_is_end(const struct nib_model *model, int32_t id)
+{
+    return nib_tokenizer_is_end(model->tokenizer, id);
+}
+
+enum nib_status nib_text_stream_create(struct nib_text_stream **out, const struct nib_model *model,
+                                       struct nib_error *err)
+{
+    return nib_text_stream_create_from(out, model->tokenizer, err);
+}
+
+/* Without data where the model has no such token. */
+static struct nib_str token_name(const struct nib_model *model, int32_t id)
+{
+    const char *name = id >= 0 ? nib_token_name(model, id) : NULL;
+    return name ? nib_str_from(name) : (struct nib_str){0};
+}
+
+enum nib_status nib_chat_format(const struct nib_model *model, const char *source,
+                                const struct nib_chat_message *messages, size_t n_messages,
+                                bool add_generation_prompt, char **text, struct nib_error *err)
+{
+    *text = NULL;
+    if (!source)
+        source = model->info.chat_template;
+    if (!source)
+        return nib_fail(
+            err, NIB_ERROR_TEMPLATE,
+            "the model's file has no chat template, so that nothing says how a "
+            "conversation is written for it; give a template, or let the model continue "
+            "plain text");
+    return nib_chat_render(nib_str_from(source), messages, n_messages, add_generation_prompt,
+                           token_name(model, model->info.bos_id),
+                           token_name(model, model->info.eos_id), text, err);
+}
