@@ -14,6 +14,8 @@ struct nib_step;
 
 /* ---- numbers from the file, checked against one table of ranges (config.c) ------------------- */
 
+enum { NIB_MAX_GROUP = 128 }; /* query heads that share a KV head */
+
 struct nib_config {
     uint32_t n_vocab, n_ctx, n_layers, n_embd, n_ff;
     uint32_t n_heads, n_kv_heads; /* n_heads is a multiple of n_kv_heads */

@@ -1,0 +1,108 @@
+/*
+ * One step: a chunk of tokens ("rows") on its way through the model, as one thread of the team sees
+ * it. Layers (layers.c) are written in terms of the operations here.  An operation that hands its
+ * result to other threads ends in a barrier, and says so.
+ *
+ * Up to NIB_FEW_ROWS rows (token generation) every thread prepares all inputs for itself: that is
+ * cheaper than a barrier.  More rows are prepared by shares.
+ */
+#ifndef NIB_STEP_H
+#define NIB_STEP_H
+
+#include "kv_cache.h"
+#include "model.h"
+#include "parallel.h"
+
+enum { NIB_FEW_ROWS = 4 };
+
+struct nib_row {
+    uint32_t sequence, position;
+    int32_t id;
+};
+
+/* Buffers [rows][stride], shared by the team.  Strides are multiples of 16 floats. */
+struct nib_buffer {
+    float *data;
+    size_t stride;
+};
+
+/* What the threads of a step share. */
+struct nib_work {
+    const struct nib_model *model;
+    const struct nib_kv_cache *cache;
+    struct nib_team *team;
+    const struct nib_row *rows;
+    size_t n_rows;
+    const uint32_t *logits_rows; /* rows whose logits are wanted, n_logits of them */
+    size_t n_logits;
+    _Atomic bool *cancel;
+    bool is_cancelled[2];       /* see nib_step_run() */
+    _Atomic bool is_not_finite; /* a logit is not a number */
+
+    struct nib_buffer x;       /* the residual stream */
+    struct nib_buffer q, k, v; /* also: q is the output of attention */
+    struct nib_buffer gate, up;
+    struct nib_buffer logits;
+    struct nib_buffer cosine, sine;
+    const float *rope_frequency;
+    uint8_t *act[NIB_ACT_COUNT]; /* memory of the shared activations */
+    float *partials;             /* see attention.c */
+    size_t partial_floats;       /* of one (row, KV head, segment) */
+    uint8_t *scratch;            /* [n_threads][scratch_bytes] */
+    size_t scratch_bytes;
+};
+
+struct nib_step {
+    struct nib_work *work;
+    const struct nib_kernels *kernels;
+    int thread, n_threads;
+    size_t layer;
+    struct nib_act input[NIB_ACT_COUNT]; /* what nib_step_linear() multiplies */
+    /* this thread's own memory */
+    uint8_t *act[NIB_ACT_COUNT];
+    float *row;      /* one row of any buffer */
+    uint8_t *attend; /* attention.c's */
+};
+
+void nib_step_barrier(struct nib_step *s);
+
+/*
+ * Make rows [0, n_rows) of `x` (after `norm`, unless its w is NULL) the input of the products with
+ * `linears`, quantised as each of them needs it.  n_cols: values of a row.  `map`, unless NULL,
+ * picks rows.
+ */
+void nib_step_prepare(struct nib_step *s, struct nib_buffer x, size_t n_cols,
+                      const struct nib_norm *norm, const struct nib_linear *const *linears,
+                      size_t n_linears, const uint32_t *map, size_t n_rows);
+
+struct nib_product {
+    const struct nib_linear *linear; /* nothing is done where it is absent */
+    struct nib_buffer y;
+    bool accumulate;
+};
+
+/* y = input W^T + b for all products; this thread's share of their rows.  No barrier. */
+void nib_step_multiply(struct nib_step *s, const struct nib_product *products, size_t n_products,
+                       size_t n_rows);
+
+/* gate = activation(gate) * up, or up = activation(up) without a gate; products and activation on
+ * the same share, while it is in the cache.  No barrier.  Returns where the result is. */
+struct nib_buffer nib_step_gated(struct nib_step *s, const struct nib_ffn_weights *w);
+
+/* attention.c: rotate, store keys and values, attend.  Begins after a barrier behind q, k, v; the
+ * result is ready, for all threads, after nib_step_attention_output(). */
+void nib_step_attend(struct nib_step *s, const struct nib_attention_weights *w);
+struct nib_buffer nib_step_attention_output(struct nib_step *s);
+
+/* Sizes of attention's memory: of a thread's scratch, and floats of `partials` for a whole context.
+ */
+size_t nib_attention_scratch_bytes(const struct nib_config *config);
+size_t nib_attention_partial_floats(const struct nib_config *config);
+
+/* Memory of one thread: nib_work.scratch_bytes. */
+size_t nib_step_scratch_bytes(const struct nib_config *config);
+
+/* The whole model over the rows of `data`, a struct nib_work: a nib_team_fn. */
+void nib_step_run(void *data, int thread, int n_threads);
+
+#endif
