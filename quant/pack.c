@@ -89,8 +89,7 @@ struct nib_matrix nib_matrix_shape(enum nib_pack pack, uint32_t n_rows, uint32_t
     };
 }
 
-/* ---- formats ----------------------------------------------------------------------------------
- */
+/* ---- formats --------------------------------------------------------------------------------- */
 
 /*
  * Q4_0  { f16 d; u8 q[16] }           x = d * (q - 8)      4.5 bits per weight
@@ -102,8 +101,8 @@ struct nib_matrix nib_matrix_shape(enum nib_pack pack, uint32_t n_rows, uint32_t
  * Q4_K  { f16 d; f16 dmin; u8 scales[12]; u8 q[128] }      4.5; x = (d * sc) * q - (dmin * m)
  *       8 sub-blocks of 32, a 6-bit sc and m each; q byte 32 i + j: columns 64 i + j, 64 i + 32 + j
  * Q6_K  { u8 ql[128]; u8 qh[64]; i8 scales[16]; f16 d }    6.5625; x = (d * sc) * (q - 32)
- *       16 sub-blocks of 16; in each half of 128 columns, column 32 k + j has low bits in nibble k
- * / 2 of ql[j + 32 (k % 2)] and high bits 2k of qh[j]
+ *       16 sub-blocks of 16; in each half of 128 columns, column 32 k + j has its low bits in
+ *       nibble k / 2 of ql[j + 32 (k % 2)] and its high ones in bits 2k of qh[j]
  */
 
 static uint16_t read_u16(const uint8_t *p)
@@ -261,8 +260,7 @@ void nib_pack_group(enum nib_pack pack, uint8_t *dst, const uint8_t *const rows[
     }
 }
 
-/* ---- reading back -----------------------------------------------------------------------------
- */
+/* ---- reading back ---------------------------------------------------------------------------- */
 
 int nib_matrix_code(const struct nib_matrix *m, const uint8_t *group, int row, size_t col)
 {
@@ -304,24 +302,34 @@ struct nib_scale nib_matrix_scale(const struct nib_matrix *m, const uint8_t *gro
     return s;
 }
 
+static void float_row(const struct nib_matrix *m, const uint8_t *group, int r, float *out)
+{
+    const size_t n_bytes = nib_pack_info(m->pack)->float_bytes;
+    for (size_t k = 0; k < m->n_cols; k++) {
+        const uint8_t *p = group + (k * NIB_GROUP + (size_t)r) * n_bytes;
+        if (m->pack == NIB_PACK_F32)
+            memcpy(&out[k], p, 4);
+        else
+            out[k] = m->pack == NIB_PACK_F16 ? nib_f16_to_f32(read_u16(p))
+                                             : nib_bf16_to_f32(read_u16(p));
+    }
+}
+
 void nib_matrix_row(const struct nib_matrix *m, size_t row, float *out)
 {
     const struct nib_pack_info *info = nib_pack_info(m->pack);
     const uint8_t *group = m->data + row / NIB_GROUP * m->planes.n_bytes;
     const int r = (int)(row % NIB_GROUP);
-    for (size_t k = 0; k < m->n_cols; k++) {
-        if (info->float_bytes) {
-            const uint8_t *p = group + (k * NIB_GROUP + (size_t)r) * info->float_bytes;
-            if (m->pack == NIB_PACK_F32)
-                memcpy(&out[k], p, 4);
-            else
-                out[k] = m->pack == NIB_PACK_F16 ? nib_f16_to_f32(read_u16(p))
-                                                 : nib_bf16_to_f32(read_u16(p));
-            continue;
+    if (info->float_bytes) {
+        float_row(m, group, r, out);
+        return;
+    }
+    const int zero = info->zero_shift ? 1 << info->zero_shift : 0;
+    for (size_t begin = 0; begin < m->n_cols; begin += 16) { /* no scale covers fewer columns */
+        const struct nib_scale s = nib_matrix_scale(m, group, r, begin);
+        for (size_t k = begin; k < begin + 16; k++) {
+            const float x = s.scale * (float)(nib_matrix_code(m, group, r, k) - zero);
+            out[k] = info->min ? x + s.min : x;
         }
-        const struct nib_scale s = nib_matrix_scale(m, group, r, k);
-        const int zero = info->zero_shift ? 1 << info->zero_shift : 0;
-        const float x = s.scale * (float)(nib_matrix_code(m, group, r, k) - zero);
-        out[k] = info->min ? x + s.min : x;
     }
 }

@@ -3,12 +3,13 @@
  * (the last one padded with zero rows); inside a group the columns run in strips of 4, so that a
  * 32-bit lane is a row:
  *
- *     strip    16 rows x 4 columns of bytes, row after row = 64 bytes
- *     int8     a block of 32 columns = 8 strips                                        = 512 bytes
- *     int4     a block of 32 columns = 4 units of 64 bytes; unit p holds strip p in the low nibbles
- * and strip p + 4 in the high ones                                            = 256 bytes 2 bits a
- * block of 32 columns = 2 units; bits 2i of unit u belong to strip 4u + i = 128 bytes float    one
- * column after the other, 16 rows each
+ *     strip   16 rows x 4 columns of bytes, row after row                             =  64 bytes
+ *     int8    a block of 32 columns = 8 strips                                        = 512 bytes
+ *     int4    a block of 32 columns = 4 units of 64 bytes; unit p holds strip p
+ *             in the low nibbles and strip p + 4 in the high ones                     = 256 bytes
+ *     2 bits  a block of 32 columns = 2 units; bits 2i of unit u belong to
+ *             strip 4u + i                                                            = 128 bytes
+ *     float   one column after the other, 16 rows each
  *
  * Codes are unsigned; a type's zero point is taken off by the kernels.  A group is a run of planes,
  * each over all columns: codes, high bits, scales, minimums, super-scales (struct nib_planes).
@@ -77,9 +78,9 @@ struct nib_matrix {
 struct nib_matrix nib_matrix_shape(enum nib_pack pack, uint32_t n_rows, uint32_t n_cols);
 
 /*
- * Pack one group at `dst` from 16 rows of the source type, each n_cols values; NULL is a row of
- * zeros. The rows of a group may come from anywhere, which is how rows are reordered and tensors
- * split.
+ * Pack one group at `dst`, zeroed memory, from 16 rows of the source type, each n_cols values; NULL
+ * is a row of zeros.  The rows of a group may come from anywhere, which is how rows are reordered
+ * and tensors split.
  */
 void nib_pack_group(enum nib_pack pack, uint8_t *dst, const uint8_t *const rows[NIB_GROUP],
                     size_t n_cols);
