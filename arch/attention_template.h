@@ -1,0 +1,270 @@
+/*
+ * The attention kernels over the vector vocabulary of a simd_<isa>.h, included by float_template.h;
+ * the specification is scalar/attention_scalar.c.  Products work on register tiles of up to
+ * SIMD_ROWS rows by SIMD_VECTORS(rows) vectors of 16 columns: functions that are always inlined
+ * with constants for rows, vectors and the type of the cache, so that sums stay in registers.
+ */
+
+enum { TILE_VECTORS = 4 }; /* the most that SIMD_VECTORS() gives */
+
+/* 16 values of a row of b; only n of them with n < 16. */
+SIMD_INLINE vf16 load_b(const void *b, size_t at, bool is_f16, size_t n)
+{
+    if (is_f16) {
+        const uint16_t *const p = (const uint16_t *)b + at;
+        return n < 16 ? vf_load_f16_n(p, n) : vf_load_f16(p);
+    }
+    const float *const p = (const float *)b + at;
+    return n < 16 ? vf_load_n(p, n) : vf_load(p);
+}
+
+/* acc[r][v] += a[r] b[v] for one row of b */
+SIMD_INLINE void tile_step(vf16 acc[SIMD_ROWS][TILE_VECTORS], const float *a, size_t a_stride,
+                           const void *b, size_t at, int rows, int vectors, bool is_f16, size_t n)
+{
+    vf16 bv[TILE_VECTORS];
+    for (int v = 0; v < vectors; v++)
+        bv[v] = load_b(b, at + 16 * (size_t)v, is_f16, n);
+    for (int r = 0; r < rows; r++) {
+        const vf16 ar = vf_set1(a[(size_t)r * a_stride]);
+        for (int v = 0; v < vectors; v++)
+            acc[r][v] = vf_fma(ar, bv[v], acc[r][v]);
+    }
+}
+
+/* ---- scores ---------------------------------------------------------------------------------- */
+
+struct scores {
+    float *out;
+    size_t out_stride;
+    const float *a;
+    size_t a_stride;
+    const void *b;
+    size_t b_stride, n_inner, n_cols;
+};
+
+SIMD_INLINE void scores_tile(const struct scores *s, size_t row, size_t col, int rows, int vectors,
+                             bool is_f16)
+{
+    vf16 acc[SIMD_ROWS][TILE_VECTORS];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++)
+            acc[r][v] = vf_set1(0.0f);
+    const float *a = s->a + row * s->a_stride;
+    for (size_t i = 0; i < s->n_inner; i++)
+        tile_step(acc, a + i, s->a_stride, s->b, i * s->b_stride + col, rows, vectors, is_f16, 16);
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++)
+            vf_store(s->out + (row + (size_t)r) * s->out_stride + col + 16 * (size_t)v, acc[r][v]);
+}
+
+SIMD_INLINE void scores_rows(const struct scores *s, size_t row, int rows, bool is_f16)
+{
+    const size_t width = 16 * SIMD_VECTORS(rows);
+    size_t col = 0;
+    for (; col + width <= s->n_cols; col += width)
+        scores_tile(s, row, col, rows, SIMD_VECTORS(rows), is_f16);
+    if (width > 16)
+        for (; col < s->n_cols; col += 16)
+            scores_tile(s, row, col, rows, 1, is_f16);
+}
+
+SIMD_INLINE void scores_any(const struct scores *s, size_t n_rows, bool is_f16)
+{
+    size_t row = 0;
+    for (; row + SIMD_ROWS <= n_rows; row += SIMD_ROWS)
+        scores_rows(s, row, SIMD_ROWS, is_f16);
+    switch (n_rows - row) {
+    case 5:
+        scores_rows(s, row, 5, is_f16);
+        break;
+    case 4:
+        scores_rows(s, row, 4, is_f16);
+        break;
+    case 3:
+        scores_rows(s, row, 3, is_f16);
+        break;
+    case 2:
+        scores_rows(s, row, 2, is_f16);
+        break;
+    case 1:
+        scores_rows(s, row, 1, is_f16);
+        break;
+    }
+}
+
+static void scores_f16(float *out, size_t out_stride, const float *a, size_t a_stride,
+                       const void *b, size_t b_stride, size_t n_rows, size_t n_inner, size_t n_cols)
+{
+    const struct scores s = {out, out_stride, a, a_stride, b, b_stride, n_inner, n_cols};
+    scores_any(&s, n_rows, true);
+}
+
+static void scores_f32(float *out, size_t out_stride, const float *a, size_t a_stride,
+                       const void *b, size_t b_stride, size_t n_rows, size_t n_inner, size_t n_cols)
+{
+    const struct scores s = {out, out_stride, a, a_stride, b, b_stride, n_inner, n_cols};
+    scores_any(&s, n_rows, false);
+}
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+struct values {
+    float *out;
+    size_t out_stride;
+    const float *scale, *p;
+    size_t p_stride;
+    const uint8_t *begin, *end;
+    const void *b;
+    size_t b_stride, n_cols;
+};
+
+/* The keys [first, last) for `rows` rows from `row`. */
+SIMD_INLINE void values_steps(vf16 acc[SIMD_ROWS][TILE_VECTORS], const struct values *s, size_t row,
+                              size_t col, size_t first, size_t last, int rows, int vectors,
+                              bool is_f16, size_t n)
+{
+    const float *const p = s->p + row * s->p_stride;
+    for (size_t i = first; i < last; i++)
+        tile_step(acc, p + i, s->p_stride, s->b, i * s->b_stride + col, rows, vectors, is_f16, n);
+}
+
+/*
+ * Row by row up to the last begin, all rows together up to the first end, then row by row again:
+ * each row takes its own keys in ascending order, also where there is nothing in common.
+ */
+SIMD_INLINE void values_tile(const struct values *s, size_t row, size_t col, int rows, int vectors,
+                             bool is_f16, size_t n)
+{
+    vf16 acc[SIMD_ROWS][TILE_VECTORS];
+    size_t common = 0, common_end = NIB_TILE * 4;
+    for (int r = 0; r < rows; r++) {
+        const size_t begin = s->begin[row + (size_t)r], end = s->end[row + (size_t)r];
+        common = begin > common ? begin : common;
+        common_end = end < common_end ? end : common_end;
+    }
+    const size_t rest = common_end > common ? common_end : common;
+
+    for (int r = 0; r < rows; r++) {
+        const size_t at = row + (size_t)r;
+        const vf16 scale = vf_set1(s->scale[at]);
+        for (int v = 0; v < vectors; v++) {
+            const float *const y = s->out + at * s->out_stride + col + 16 * (size_t)v;
+            acc[r][v] = vf_mul(n < 16 ? vf_load_n(y, n) : vf_load(y), scale);
+        }
+        const size_t end = s->end[at] < common ? s->end[at] : common;
+        values_steps(acc + r, s, at, col, s->begin[at], end, 1, vectors, is_f16, n);
+    }
+    values_steps(acc, s, row, col, common, common_end, rows, vectors, is_f16, n);
+    for (int r = 0; r < rows; r++) {
+        const size_t at = row + (size_t)r;
+        values_steps(acc + r, s, at, col, rest, s->end[at], 1, vectors, is_f16, n);
+        for (int v = 0; v < vectors; v++) {
+            float *const y = s->out + at * s->out_stride + col + 16 * (size_t)v;
+            if (n < 16)
+                vf_store_n(y, acc[r][v], n);
+            else
+                vf_store(y, acc[r][v]);
+        }
+    }
+}
+
+SIMD_INLINE void values_rows(const struct values *s, size_t row, int rows, bool is_f16)
+{
+    const size_t width = 16 * SIMD_VECTORS(rows);
+    size_t col = 0;
+    for (; col + width <= s->n_cols; col += width)
+        values_tile(s, row, col, rows, SIMD_VECTORS(rows), is_f16, 16);
+    if (width > 16)
+        for (; col + 16 <= s->n_cols; col += 16)
+            values_tile(s, row, col, rows, 1, is_f16, 16);
+    if (col < s->n_cols)
+        for (int r = 0; r < rows; r++)
+            values_tile(s, row + (size_t)r, col, 1, 1, is_f16, s->n_cols - col);
+}
+
+SIMD_INLINE void values_any(const struct values *s, size_t n_rows, bool is_f16)
+{
+    size_t row = 0;
+    for (; row + SIMD_ROWS <= n_rows; row += SIMD_ROWS)
+        values_rows(s, row, SIMD_ROWS, is_f16);
+    switch (n_rows - row) {
+    case 5:
+        values_rows(s, row, 5, is_f16);
+        break;
+    case 4:
+        values_rows(s, row, 4, is_f16);
+        break;
+    case 3:
+        values_rows(s, row, 3, is_f16);
+        break;
+    case 2:
+        values_rows(s, row, 2, is_f16);
+        break;
+    case 1:
+        values_rows(s, row, 1, is_f16);
+        break;
+    }
+}
+
+static void values_f16(float *out, size_t out_stride, const float *scale, const float *p,
+                       size_t p_stride, const uint8_t *begin, const uint8_t *end, const void *b,
+                       size_t b_stride, size_t n_rows, size_t n_cols)
+{
+    const struct values s = {out, out_stride, scale, p, p_stride, begin, end, b, b_stride, n_cols};
+    values_any(&s, n_rows, true);
+}
+
+static void values_f32(float *out, size_t out_stride, const float *scale, const float *p,
+                       size_t p_stride, const uint8_t *begin, const uint8_t *end, const void *b,
+                       size_t b_stride, size_t n_rows, size_t n_cols)
+{
+    const struct values s = {out, out_stride, scale, p, p_stride, begin, end, b, b_stride, n_cols};
+    values_any(&s, n_rows, false);
+}
+
+/* ---- softmax --------------------------------------------------------------------------------- */
+
+static float softmax_tile(struct nib_softmax *state, float *s, size_t begin, size_t end)
+{
+    if (begin >= end)
+        return 1.0f;
+    const vf16 old = vf_set1(state->max);
+    vf16 maxima = old;
+    for (size_t i = begin / 16 * 16; i < end; i += 16) {
+        const vm16 counts = vm_range(begin > i ? begin - i : 0, end - i);
+        maxima = vf_max(vf_select(counts, vf_load(s + i), old), maxima);
+    }
+    const float max = vf_max_lanes(maxima) + 0.0f;
+    const float factor = state->max == max ? 1.0f : nib_exp(state->max - max);
+    state->max = max;
+
+    const vf16 zero = vf_set1(0.0f), shift = vf_set1(max);
+    vf16 sum = vf_mul(vf_load(state->sum), vf_set1(factor));
+    for (size_t i = 0; i < end; i += 16) {
+        const vm16 counts = vm_range(begin > i ? begin - i : 0, end - i);
+        const vf16 p = vf_select(counts, vf_exp(vf_sub(vf_load(s + i), shift)), zero);
+        vf_store(s + i, p);
+        sum = vf_add(sum, p);
+    }
+    vf_store(state->sum, sum);
+    return factor;
+}
+
+static void softmax_merge(float *acc_a, float *max_a, float *sum_a, const float *acc_b, float max_b,
+                          float sum_b, size_t d)
+{
+    const float max = max_b > *max_a ? max_b : *max_a;
+    const float factor_a = *max_a == max ? 1.0f : nib_exp(*max_a - max);
+    const float factor_b = max_b == max ? 1.0f : nib_exp(max_b - max);
+    *max_a = max;
+    *sum_a = fmaf(sum_b, factor_b, *sum_a * factor_a);
+    const vf16 fa = vf_set1(factor_a), fb = vf_set1(factor_b);
+    size_t i = 0;
+    for (; i + 16 <= d; i += 16)
+        vf_store(acc_a + i, vf_fma(vf_load(acc_b + i), fb, vf_mul(vf_load(acc_a + i), fa)));
+    if (i < d) {
+        const vf16 a = vf_load_n(acc_a + i, d - i), b = vf_load_n(acc_b + i, d - i);
+        vf_store_n(acc_a + i, vf_fma(b, fb, vf_mul(a, fa)), d - i);
+    }
+}

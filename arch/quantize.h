@@ -1,0 +1,26 @@
+/*
+ * The scale of a block of activations (docs/numerics.md, rule 8), from the bits of max|x|: as
+ * integers NaN is above infinity, infinity above all numbers, so that an integer maximum misses
+ * neither.
+ */
+#ifndef NIB_QUANTIZE_H
+#define NIB_QUANTIZE_H
+
+#include <float.h>
+
+#include "half.h"
+
+/* d; *inverse is 1 / d, or 0 if all codes are 0 whatever x is. */
+static inline float nib_quantize_scale(uint32_t amax_bits, float *inverse)
+{
+    *inverse = 0.0f;
+    if (amax_bits >= 0x7f800000)
+        return nib_bits_float(0x7fc00000);
+    const float d = nib_bits_float(amax_bits) / 127.0f;
+    if (d < FLT_MIN)
+        return 0.0f;
+    *inverse = 1.0f / d;
+    return d;
+}
+
+#endif
