@@ -52,18 +52,17 @@ struct figures {
 };
 
 /* Bytes that one generated token reads: all weights, and the cache up to the middle of the test. */
-static double token_bytes(const struct nib_bench_report *report, const struct nib_context *context,
-                          const struct nib_bench_test *test)
+static double token_bytes(const struct nib_bench_report *report, const struct nib_bench_test *test)
 {
-    const struct nib_context_info *info = nib_context_info(context);
-    const double position_bytes = (double)info->n_kv_bytes / info->n_ctx;
-    return (double)nib_model_info(report->model)->n_token_bytes +
-           position_bytes * ((double)test->n_depth + 0.5 * (double)test->n_gen);
+    const struct nib_model_info *info = nib_model_info(report->model);
+    return (double)info->n_token_bytes +
+           nib_settings_position_bytes(info, (enum nib_kv_type)nib_settings.type_k,
+                                       (enum nib_kv_type)nib_settings.type_v) *
+               ((double)test->n_depth + 0.5 * (double)test->n_gen);
 }
 
 static void compute_figures(const struct nib_bench_report *report,
-                            const struct nib_context *context, const struct nib_bench_test *test,
-                            struct figures *out)
+                            const struct nib_bench_test *test, struct figures *out)
 {
     for (size_t i = 0; i < test->n_samples; i++) {
         out->nanoseconds[i] = 1e9 * test->samples[i];
@@ -73,7 +72,7 @@ static void compute_figures(const struct nib_bench_report *report,
     out->rate = spread_of(out->rates, test->n_samples);
     out->memory_gbs = out->memory_percent = 0;
     if (test->n_gen > 0) {
-        out->memory_gbs = 1e-9 * token_bytes(report, context, test) * out->rate.median;
+        out->memory_gbs = 1e-9 * token_bytes(report, test) * out->rate.median;
         if (report->bandwidth > 0)
             out->memory_percent = 100.0 * 1e9 * out->memory_gbs / report->bandwidth;
     }
@@ -261,7 +260,7 @@ void nib_bench_report_add(struct nib_bench_report *report, const struct nib_cont
                           const struct nib_bench_test *test)
 {
     struct figures figures;
-    compute_figures(report, context, test, &figures);
+    compute_figures(report, test, &figures);
     if (report->format == FORMAT_MD) {
         print_md_row(report, context, test, &figures);
         report->n_rows++;

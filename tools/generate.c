@@ -1,6 +1,6 @@
 /* See generate.h. */
 #include "generate.h"
-#include "terminal.h"
+#include "settings.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,9 +95,6 @@ static enum nib_status choose(const struct nib_generation *generation, struct ni
 static enum nib_status step(const struct nib_generation *generation, const struct batch *batch,
                             struct nib_timing *timing, struct nib_error *err)
 {
-    const struct nib_context_info *info = nib_context_info(generation->context);
-    const double position_bytes =
-        (double)info->n_kv_bytes / ((double)info->n_ctx * info->n_sequences);
     const double started = nib_seconds();
     const struct nib_batch live = {
         .n_tokens = batch->n_owners, .ids = batch->ids, .sequences = batch->sequences};
@@ -108,8 +105,7 @@ static enum nib_status step(const struct nib_generation *generation, const struc
     timing->n_steps++;
     timing->n_decoded += batch->n_owners;
     for (size_t i = 0; i < batch->n_owners; i++)
-        timing->context_bytes +=
-            position_bytes * nib_sequence_length(generation->context, batch->sequences[i]);
+        timing->n_positions += nib_sequence_length(generation->context, batch->sequences[i]);
     return NIB_OK;
 }
 
@@ -207,7 +203,10 @@ void nib_note_timing(const struct nib_model *model, struct nib_context *context,
     if (timing->n_steps > 0 && measured_bandwidth(context) > 0) {
         const double n_bytes =
             (double)nib_model_info(model)->n_token_bytes * (double)timing->n_steps +
-            timing->context_bytes;
+            (double)timing->n_positions *
+                nib_settings_position_bytes(nib_model_info(model),
+                                            (enum nib_kv_type)nib_settings.type_k,
+                                            (enum nib_kv_type)nib_settings.type_v);
         snprintf(share, sizeof share, " = %.0f %% of the memory's %.1f GB/s",
                  100.0 * rate(n_bytes, timing->generation_s) / measured_bandwidth(context),
                  1e-9 * measured_bandwidth(context));

@@ -36,7 +36,7 @@ struct nib_timing {
     size_t n_prompt, n_generated;
     size_t n_steps, n_decoded; /* evaluations of one token a sequence, and their tokens */
     double prompt_s, first_token_s, generation_s; /* generation: of the steps alone */
-    double context_bytes;                         /* read from the KV cache by all steps together */
+    uint64_t n_positions;                         /* of the KV cache, read by all steps together */
 };
 
 /* Sequence i of the context belongs to answers[i].  After Ctrl-C: NIB_ERROR_CANCELLED, with what

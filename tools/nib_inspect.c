@@ -36,25 +36,22 @@ struct facts {
     uint64_t n_scratch_bytes; /* of a context with the default batch */
 };
 
-/* What a small context takes tells what any takes: the cache grows with the positions, the rest
- * with the batch. */
-static int measure_context(struct facts *facts)
+/* Scratch memory goes with the batch and hardly with the length, so a small context tells. */
+static int measure_memory(struct facts *facts)
 {
     struct nib_context_params params;
+    struct nib_context *context;
     struct nib_error err;
     nib_context_params_init(&params);
     params.n_ctx = facts->info->n_ctx_train < 512 ? facts->info->n_ctx_train : 512;
     params.n_threads = (int)nib_settings.n_threads;
-    for (int type = NIB_KV_F16; type <= NIB_KV_F32; type++) {
-        struct nib_context *context;
-        params.type_k = params.type_v = (enum nib_kv_type)type;
-        if (nib_context_create(&context, facts->model, &params, &err) != NIB_OK)
-            return nib_complain_error(&err);
-        const struct nib_context_info *info = nib_context_info(context);
-        facts->n_kv_bytes[type] = info->n_kv_bytes / info->n_ctx;
-        facts->n_scratch_bytes = info->n_scratch_bytes;
-        nib_context_free(context);
-    }
+    if (nib_context_create(&context, facts->model, &params, &err) != NIB_OK)
+        return nib_complain_error(&err);
+    facts->n_scratch_bytes = nib_context_info(context)->n_scratch_bytes;
+    nib_context_free(context);
+    for (int type = NIB_KV_F16; type <= NIB_KV_F32; type++)
+        facts->n_kv_bytes[type] = (uint64_t)nib_settings_position_bytes(
+            facts->info, (enum nib_kv_type)type, (enum nib_kv_type)type);
     return NIB_EXIT_OK;
 }
 
@@ -270,7 +267,7 @@ static int run(void)
         return exit_code;
     struct facts facts = {.model = model, .info = nib_model_info(model)};
     facts.n_types = nib_sum_types(model, facts.types);
-    exit_code = measure_context(&facts);
+    exit_code = measure_memory(&facts);
     if (exit_code == NIB_EXIT_OK && args.format == NIB_FORMAT_JSON)
         exit_code = print_json(&facts);
     else if (exit_code == NIB_EXIT_OK)

@@ -132,13 +132,19 @@ int nib_settings_open_model(struct nib_model **out)
     return NIB_EXIT_OK;
 }
 
+double nib_settings_position_bytes(const struct nib_model_info *info, enum nib_kv_type type_k,
+                                   enum nib_kv_type type_v)
+{
+    const int bytes = (type_k == NIB_KV_F32 ? 4 : 2) + (type_v == NIB_KV_F32 ? 4 : 2);
+    return (double)bytes * info->n_layers * info->n_kv_heads * info->d_head;
+}
+
 /* Positions that fit in half of this machine's memory, at most the model's. */
 static uint32_t default_context_length(const struct nib_model_info *info, uint32_t n_sequences)
 {
-    const int widths =
-        (nib_settings.type_k == NIB_KV_F32 ? 4 : 2) + (nib_settings.type_v == NIB_KV_F32 ? 4 : 2);
     const double position_bytes =
-        (double)widths * info->n_layers * info->n_kv_heads * info->d_head * n_sequences;
+        n_sequences * nib_settings_position_bytes(info, (enum nib_kv_type)nib_settings.type_k,
+                                                  (enum nib_kv_type)nib_settings.type_v);
     const double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 2;
     if (!nib_settings.kv_cache || memory <= 0 || position_bytes <= 0 ||
         memory / position_bytes >= info->n_ctx_train)

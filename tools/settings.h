@@ -41,6 +41,9 @@ int nib_settings_open_model(struct nib_model **out);
 /* `n_ctx` 0: the model's length, cut (with a note) to what half of this machine's memory holds. */
 int nib_settings_create_context(struct nib_context **out, const struct nib_model *model,
                                 uint32_t n_ctx, uint32_t n_sequences, uint32_t n_logits);
+/* Bytes of keys and values that a position has in the cache. */
+double nib_settings_position_bytes(const struct nib_model_info *info, enum nib_kv_type type_k,
+                                   enum nib_kv_type type_v);
 int nib_settings_create_sampler(struct nib_sampler **out, const struct nib_model *model,
                                 uint32_t sequence, bool wants_logprob);
 
