@@ -15,14 +15,6 @@ const struct string nib_tpl_name_varargs = OWN_NAME("varargs");
 /* ---- names -------------------------------------------------------------------------------------
  */
 
-struct scope *nib_tpl_scope_new(struct render *r, struct scope *parent)
-{
-    struct scope *scope = nib_tpl_alloc(r, sizeof *scope);
-    if (scope)
-        scope->parent = parent;
-    return scope;
-}
-
 static struct variable *find_variable(struct render *r, const struct scope *scope,
                                       const struct string *name)
 {
@@ -36,12 +28,14 @@ static struct variable *find_variable(struct render *r, const struct scope *scop
 
 struct value nib_tpl_lookup(struct render *r, const struct scope *scope, const struct string *name)
 {
+    const struct value key = nib_tpl_string_value(name);
     for (; scope; scope = scope->parent) {
         const struct variable *variable = find_variable(r, scope, name);
-        if (variable)
+        if (variable && variable->value.kind != V_MISSING)
             return variable->value;
+        if (variable)
+            return nib_tpl_undefined(r, (struct value){0}, key);
     }
-    const struct value key = nib_tpl_string_value(name);
     const struct value *given = nib_tpl_dict_get(r, r->context, key);
     if (given)
         return *given;
@@ -73,6 +67,25 @@ bool nib_tpl_assign(struct render *r, struct scope *scope, const struct string *
     }
     scope->variables[scope->n++] = (struct variable){name, value};
     return true;
+}
+
+bool nib_tpl_scope_reset(struct render *r, struct scope *scope, const struct names *unset)
+{
+    scope->n = 0;
+    for (size_t i = 0; unset && i < unset->n; i++) {
+        if (!nib_tpl_assign(r, scope, unset->names[i], (struct value){.kind = V_MISSING}))
+            return false;
+    }
+    return true;
+}
+
+struct scope *nib_tpl_scope_new(struct render *r, struct scope *parent, const struct names *unset)
+{
+    struct scope *scope = nib_tpl_alloc(r, sizeof *scope);
+    if (!scope)
+        return NULL;
+    scope->parent = parent;
+    return nib_tpl_scope_reset(r, scope, unset) ? scope : NULL;
 }
 
 static bool assign_tuple(struct render *r, struct scope *scope, const struct node *target,

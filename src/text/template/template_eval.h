@@ -41,7 +41,10 @@ bool nib_tpl_assign(struct render *r, struct scope *scope, const struct string *
 /* Store into a name, a namespace's attribute, or a tuple of them. */
 bool nib_tpl_assign_target(struct render *r, struct scope *scope, const struct node *target,
                            struct value value);
-struct scope *nib_tpl_scope_new(struct render *r, struct scope *parent);
+struct names;
+/* A scope in which the names of `unset` (NULL: none) are undefined. */
+struct scope *nib_tpl_scope_new(struct render *r, struct scope *parent, const struct names *unset);
+bool nib_tpl_scope_reset(struct render *r, struct scope *scope, const struct names *unset);
 
 /* Arguments of a call, filter or test as they are written: with *args and **kwargs spread. */
 bool nib_tpl_eval_args(struct render *r, struct scope *scope, const struct node *first,

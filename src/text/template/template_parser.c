@@ -460,7 +460,7 @@ static struct node *parse_with(struct parser *p)
 
 static struct node *parse_print(struct parser *p)
 {
-    struct node *node = nib_tpl_node(p, S_SCOPE, p->current.line);
+    struct node *node = nib_tpl_node(p, S_PRINT, p->current.line);
     struct node **tail = node ? &node->list : NULL;
     nib_tpl_parse_next(p);
     while (tail && !nib_tpl_parse_is(p, T_BLOCK_END)) {
@@ -638,6 +638,8 @@ enum nib_status nib_tpl_parse(struct node **out, struct nib_str source, struct a
         nib_tpl_parse_fail(&p, p.unknown->line, "there is no %s '%.*s'",
                            p.unknown->kind == E_FILTER ? "filter" : "test",
                            (int)p.unknown->name->len, p.unknown->name->data);
+    if (!p.failed && !nib_tpl_find_unset(body, arena))
+        nib_tpl_parse_fail(&p, 1, "the template is too large");
     if (p.failed)
         return p.status;
     *out = body;

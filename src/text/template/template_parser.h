@@ -42,6 +42,7 @@ enum node_kind {
     S_FILTER,   /* list through the filters a */
     S_WITH,     /* target list, each E_PARAM with its value: list */
     S_SCOPE,    /* list, with names of its own */
+    S_PRINT,    /* list of S_OUTPUT */
     S_BLOCK,    /* list; op: does it see the names around it, or only those of the template? */
     S_BREAK,
     S_CONTINUE,
@@ -63,7 +64,13 @@ struct node {
     struct node *list, *target, *otherwise;
     const struct string *name;
     struct value value;
+    const struct names *unset, *unset_otherwise; /* what its scopes begin with as undefined */
     const struct function *function; /* of E_FILTER and E_TEST; NULL: unknown, fails when reached */
+};
+
+struct names {
+    size_t n;
+    const struct string *names[];
 };
 
 /* The macro being parsed: which of the names that exist only inside of macros its body uses. */
@@ -91,6 +98,9 @@ struct parser {
 
 enum nib_status nib_tpl_parse(struct node **out, struct nib_str source, struct arena *arena,
                               struct nib_error *err);
+
+/* Fill `unset` of a whole tree (template_scopes.c); false: no memory. */
+bool nib_tpl_find_unset(struct node *root, struct arena *arena);
 
 /* ---- between template_parser.c and template_expression.c --------------------------------------
  */

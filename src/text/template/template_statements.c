@@ -51,7 +51,7 @@ static struct value fetch(struct loop *loop)
         const struct value item = source_item(loop, loop->at++);
         if (!loop->is_filtered)
             return item;
-        struct scope *scope = nib_tpl_scope_new(r, loop->scope);
+        struct scope *scope = nib_tpl_scope_new(r, loop->scope, NULL);
         if (!scope || !nib_tpl_assign_target(r, scope, loop->node->target, item))
             break;
         const struct value test = nib_tpl_eval(r, scope, loop->node->b);
@@ -170,10 +170,9 @@ static enum flow run_loop(struct render *r, struct loop *loop)
         loop->before = loop->current;
         loop->current = item;
         if (!scope || scope->is_captured)
-            scope = nib_tpl_scope_new(r, loop->scope);
-        if (!scope)
+            scope = nib_tpl_scope_new(r, loop->scope, NULL);
+        if (!scope || !nib_tpl_scope_reset(r, scope, loop->node->unset))
             return FLOW_ERROR;
-        scope->n = 0;
         const struct value self = {.kind = V_LOOP, .u.loop = loop};
         if (!nib_tpl_assign(r, scope, &nib_tpl_name_loop, self) ||
             !nib_tpl_assign_target(r, scope, loop->node->target, item))
@@ -186,7 +185,7 @@ static enum flow run_loop(struct render *r, struct loop *loop)
     }
     if (loop->index0 >= 0 || !loop->node->otherwise)
         return FLOW_NEXT;
-    scope = nib_tpl_scope_new(r, loop->scope);
+    scope = nib_tpl_scope_new(r, loop->scope, loop->node->unset_otherwise);
     return scope ? nib_tpl_exec(r, scope, loop->node->otherwise) : FLOW_ERROR;
 }
 
@@ -307,6 +306,11 @@ static bool bind_rest(struct render *r, struct scope *scope, const struct node *
 static bool bind_defaults(struct render *r, struct scope *scope, const struct node *param,
                           const bool *is_given)
 {
+    size_t n = 0;
+    for (const struct node *p = param; p; p = p->next) {
+        if (!is_given[n++])
+            nib_tpl_assign(r, scope, p->name, (struct value){.kind = V_MISSING});
+    }
     for (size_t i = 0; param && !r->failed; param = param->next, i++) {
         if (is_given[i])
             continue;
@@ -353,7 +357,7 @@ struct value nib_tpl_macro_call(struct render *r, struct macro *macro, const str
     if (!enter_call(r))
         return NIB_TPL_ERROR;
     const size_t mark = r->out.len;
-    struct scope *scope = nib_tpl_scope_new(r, macro->scope);
+    struct scope *scope = nib_tpl_scope_new(r, macro->scope, macro->node->unset);
     const bool is_ok = scope && bind(r, scope, macro->node, &left) &&
                        nib_tpl_exec(r, scope, macro->node->list) != FLOW_ERROR;
     leave_call(r);
@@ -385,10 +389,10 @@ static bool exec_call(struct render *r, struct scope *scope, const struct node *
 /* ---- the rest ----------------------------------------------------------------------------------
  */
 
-static enum flow exec_scope(struct render *r, struct scope *parent, const struct node *body)
+static enum flow exec_scope(struct render *r, struct scope *parent, const struct node *node)
 {
-    struct scope *scope = nib_tpl_scope_new(r, parent);
-    return scope ? nib_tpl_exec(r, scope, body) : FLOW_ERROR;
+    struct scope *scope = nib_tpl_scope_new(r, parent, node->unset);
+    return scope ? nib_tpl_exec(r, scope, node->list) : FLOW_ERROR;
 }
 
 /* The body's text through the block's filters, in *out. */
@@ -396,7 +400,7 @@ static enum flow exec_captured(struct render *r, struct scope *scope, const stru
                                struct value *out)
 {
     const size_t mark = r->out.len;
-    const enum flow flow = exec_scope(r, scope, node->list);
+    const enum flow flow = exec_scope(r, scope, node);
     if (flow != FLOW_NEXT) {
         r->out.len = mark; /* a jump out of the block drops its text */
         return flow;
@@ -436,7 +440,7 @@ static enum flow exec_if(struct render *r, struct scope *scope, const struct nod
 
 static enum flow exec_with(struct render *r, struct scope *outer, const struct node *node)
 {
-    struct scope *scope = nib_tpl_scope_new(r, outer);
+    struct scope *scope = nib_tpl_scope_new(r, outer, node->unset);
     for (const struct node *param = node->target; scope && param; param = param->next) {
         if (!nib_tpl_assign_target(r, scope, param->target, nib_tpl_eval(r, outer, param->a)))
             return FLOW_ERROR;
@@ -474,12 +478,14 @@ static enum flow exec_one(struct render *r, struct scope *scope, const struct no
         return exec_block(r, scope, node);
     case S_WITH:
         return exec_with(r, scope, node);
+    case S_PRINT:
+        return nib_tpl_exec(r, scope, node->list);
     case S_SCOPE:
-        return exec_scope(r, scope, node->list);
+        return exec_scope(r, scope, node);
     case S_BLOCK:
         while (!node->op && scope->parent)
             scope = scope->parent;
-        return exec_scope(r, scope, node->list);
+        return exec_scope(r, scope, node);
     case S_BREAK:
         return FLOW_BREAK;
     case S_CONTINUE:
@@ -506,6 +512,6 @@ enum flow nib_tpl_exec(struct render *r, struct scope *scope, const struct node 
 bool nib_tpl_run(struct render *r, const struct node *body, struct dict *context)
 {
     r->context = context;
-    struct scope *scope = nib_tpl_scope_new(r, NULL);
+    struct scope *scope = nib_tpl_scope_new(r, NULL, body->unset);
     return scope && nib_tpl_exec(r, scope, body->list) != FLOW_ERROR;
 }
