@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The program as a user meets it: results on stdout alone, one sentence for each bad input, exit codes,
 # JSON in and out, conversations on a pipe and on a terminal.
-# usage: tests/tools_test.sh BINARY DATA_FOLDER
+# usage: tests/tools_test.sh BINARY MODELS_FOLDER
 # NIBBLE_TEST_MODEL names a model with a chat template; without it the checks that need one are left
 # out, except where CI is set.
 set -u
