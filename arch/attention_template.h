@@ -1,11 +1,14 @@
 /*
  * The attention kernels over the vector vocabulary of a simd_<isa>.h, included by float_template.h;
  * the specification is scalar/attention_scalar.c.  Products work on register tiles of up to
- * SIMD_ROWS rows by SIMD_VECTORS(rows) vectors of 16 columns: functions that are always inlined
+ * 6 rows by SIMD_VECTORS(rows) vectors of 16 columns: functions that are always inlined
  * with constants for rows, vectors and the type of the cache, so that sums stay in registers.
  */
 
-enum { TILE_VECTORS = 4 }; /* the most that SIMD_VECTORS() gives */
+enum {
+    TILE_ROWS = 6,
+    TILE_VECTORS = 4, /* the most that SIMD_VECTORS() gives */
+};
 
 /* 16 values of a row of b; only n of them with n < 16. */
 SIMD_INLINE vf16 load_b(const void *b, size_t at, bool is_f16, size_t n)
@@ -19,7 +22,7 @@ SIMD_INLINE vf16 load_b(const void *b, size_t at, bool is_f16, size_t n)
 }
 
 /* acc[r][v] += a[r] b[v] for one row of b */
-SIMD_INLINE void tile_step(vf16 acc[SIMD_ROWS][TILE_VECTORS], const float *a, size_t a_stride,
+SIMD_INLINE void tile_step(vf16 acc[TILE_ROWS][TILE_VECTORS], const float *a, size_t a_stride,
                            const void *b, size_t at, int rows, int vectors, bool is_f16, size_t n)
 {
     vf16 bv[TILE_VECTORS];
@@ -46,7 +49,7 @@ struct scores {
 SIMD_INLINE void scores_tile(const struct scores *s, size_t row, size_t col, int rows, int vectors,
                              bool is_f16)
 {
-    vf16 acc[SIMD_ROWS][TILE_VECTORS];
+    vf16 acc[TILE_ROWS][TILE_VECTORS];
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++)
             acc[r][v] = vf_set1(0.0f);
@@ -72,8 +75,8 @@ SIMD_INLINE void scores_rows(const struct scores *s, size_t row, int rows, bool 
 SIMD_INLINE void scores_any(const struct scores *s, size_t n_rows, bool is_f16)
 {
     size_t row = 0;
-    for (; row + SIMD_ROWS <= n_rows; row += SIMD_ROWS)
-        scores_rows(s, row, SIMD_ROWS, is_f16);
+    for (; row + 6 <= n_rows; row += 6)
+        scores_rows(s, row, 6, is_f16);
     switch (n_rows - row) {
     case 5:
         scores_rows(s, row, 5, is_f16);
@@ -119,48 +122,24 @@ struct values {
     size_t b_stride, n_cols;
 };
 
-/* The keys [first, last) for `rows` rows from `row`. */
-SIMD_INLINE void values_steps(vf16 acc[SIMD_ROWS][TILE_VECTORS], const struct values *s, size_t row,
-                              size_t col, size_t first, size_t last, int rows, int vectors,
-                              bool is_f16, size_t n)
+/* out += the keys [first, last), for `rows` rows and n <= 16 columns of each vector. */
+SIMD_INLINE void values_tile(const struct values *s, size_t row, size_t col, size_t first,
+                             size_t last, int rows, int vectors, bool is_f16, size_t n)
 {
+    vf16 acc[TILE_ROWS][TILE_VECTORS];
+    float *const out = s->out + row * s->out_stride + col;
     const float *const p = s->p + row * s->p_stride;
+    for (int r = 0; r < rows; r++) {
+        for (int v = 0; v < vectors; v++) {
+            const float *const y = out + (size_t)r * s->out_stride + 16 * (size_t)v;
+            acc[r][v] = n < 16 ? vf_load_n(y, n) : vf_load(y);
+        }
+    }
     for (size_t i = first; i < last; i++)
         tile_step(acc, p + i, s->p_stride, s->b, i * s->b_stride + col, rows, vectors, is_f16, n);
-}
-
-/*
- * Row by row up to the last begin, all rows together up to the first end, then row by row again:
- * each row takes its own keys in ascending order, also where there is nothing in common.
- */
-SIMD_INLINE void values_tile(const struct values *s, size_t row, size_t col, int rows, int vectors,
-                             bool is_f16, size_t n)
-{
-    vf16 acc[SIMD_ROWS][TILE_VECTORS];
-    size_t common = 0, common_end = NIB_TILE * 4;
     for (int r = 0; r < rows; r++) {
-        const size_t begin = s->begin[row + (size_t)r], end = s->end[row + (size_t)r];
-        common = begin > common ? begin : common;
-        common_end = end < common_end ? end : common_end;
-    }
-    const size_t rest = common_end > common ? common_end : common;
-
-    for (int r = 0; r < rows; r++) {
-        const size_t at = row + (size_t)r;
-        const vf16 scale = vf_set1(s->scale[at]);
         for (int v = 0; v < vectors; v++) {
-            const float *const y = s->out + at * s->out_stride + col + 16 * (size_t)v;
-            acc[r][v] = vf_mul(n < 16 ? vf_load_n(y, n) : vf_load(y), scale);
-        }
-        const size_t end = s->end[at] < common ? s->end[at] : common;
-        values_steps(acc + r, s, at, col, s->begin[at], end, 1, vectors, is_f16, n);
-    }
-    values_steps(acc, s, row, col, common, common_end, rows, vectors, is_f16, n);
-    for (int r = 0; r < rows; r++) {
-        const size_t at = row + (size_t)r;
-        values_steps(acc + r, s, at, col, rest, s->end[at], 1, vectors, is_f16, n);
-        for (int v = 0; v < vectors; v++) {
-            float *const y = s->out + at * s->out_stride + col + 16 * (size_t)v;
+            float *const y = out + (size_t)r * s->out_stride + 16 * (size_t)v;
             if (n < 16)
                 vf_store_n(y, acc[r][v], n);
             else
@@ -169,42 +148,78 @@ SIMD_INLINE void values_tile(const struct values *s, size_t row, size_t col, int
     }
 }
 
-SIMD_INLINE void values_rows(const struct values *s, size_t row, int rows, bool is_f16)
+SIMD_INLINE void values_span(const struct values *s, size_t row, size_t first, size_t last,
+                             int rows, bool is_f16)
 {
     const size_t width = 16 * SIMD_VECTORS(rows);
+    if (first >= last)
+        return;
     size_t col = 0;
     for (; col + width <= s->n_cols; col += width)
-        values_tile(s, row, col, rows, SIMD_VECTORS(rows), is_f16, 16);
+        values_tile(s, row, col, first, last, rows, SIMD_VECTORS(rows), is_f16, 16);
     if (width > 16)
         for (; col + 16 <= s->n_cols; col += 16)
-            values_tile(s, row, col, rows, 1, is_f16, 16);
+            values_tile(s, row, col, first, last, rows, 1, is_f16, 16);
     if (col < s->n_cols)
-        for (int r = 0; r < rows; r++)
-            values_tile(s, row + (size_t)r, col, 1, 1, is_f16, s->n_cols - col);
+        values_tile(s, row, col, first, last, rows, 1, is_f16, s->n_cols - col);
+}
+
+SIMD_INLINE void values_scale(const struct values *s, size_t row)
+{
+    float *const y = s->out + row * s->out_stride;
+    const vf16 factor = vf_set1(s->scale[row]);
+    size_t j = 0;
+    for (; j + 16 <= s->n_cols; j += 16)
+        vf_store(y + j, vf_mul(vf_load(y + j), factor));
+    if (j < s->n_cols)
+        vf_store_n(y + j, vf_mul(vf_load_n(y + j, s->n_cols - j), factor), s->n_cols - j);
+}
+
+/*
+ * Row by row up to the last begin, all rows together up to the first end, then row by row again:
+ * each row takes its own keys in ascending order, also where the rows have none in common.
+ */
+SIMD_INLINE void values_rows(const struct values *s, size_t row, size_t rows, bool is_f16)
+{
+    size_t common = s->begin[row], common_end = s->end[row];
+    for (size_t r = row; r < row + rows; r++) {
+        common = s->begin[r] > common ? s->begin[r] : common;
+        common_end = s->end[r] < common_end ? s->end[r] : common_end;
+    }
+    const size_t rest = common_end > common ? common_end : common;
+
+    for (size_t r = row; r < row + rows; r++) {
+        values_scale(s, r);
+        values_span(s, r, s->begin[r], s->end[r] < common ? s->end[r] : common, 1, is_f16);
+    }
+    switch (rows) {
+    case 6:
+        values_span(s, row, common, common_end, 6, is_f16);
+        break;
+    case 5:
+        values_span(s, row, common, common_end, 5, is_f16);
+        break;
+    case 4:
+        values_span(s, row, common, common_end, 4, is_f16);
+        break;
+    case 3:
+        values_span(s, row, common, common_end, 3, is_f16);
+        break;
+    case 2:
+        values_span(s, row, common, common_end, 2, is_f16);
+        break;
+    case 1:
+        values_span(s, row, common, common_end, 1, is_f16);
+        break;
+    }
+    for (size_t r = row; r < row + rows; r++)
+        values_span(s, r, rest, s->end[r], 1, is_f16);
 }
 
 SIMD_INLINE void values_any(const struct values *s, size_t n_rows, bool is_f16)
 {
-    size_t row = 0;
-    for (; row + SIMD_ROWS <= n_rows; row += SIMD_ROWS)
-        values_rows(s, row, SIMD_ROWS, is_f16);
-    switch (n_rows - row) {
-    case 5:
-        values_rows(s, row, 5, is_f16);
-        break;
-    case 4:
-        values_rows(s, row, 4, is_f16);
-        break;
-    case 3:
-        values_rows(s, row, 3, is_f16);
-        break;
-    case 2:
-        values_rows(s, row, 2, is_f16);
-        break;
-    case 1:
-        values_rows(s, row, 1, is_f16);
-        break;
-    }
+    for (size_t row = 0; row < n_rows; row += TILE_ROWS)
+        values_rows(s, row, n_rows - row < TILE_ROWS ? n_rows - row : TILE_ROWS, is_f16);
 }
 
 static void values_f16(float *out, size_t out_stride, const float *scale, const float *p,

@@ -1,6 +1,6 @@
 /*
  * The float kernels over a vector vocabulary.  Parameters: a file kernels_<isa>.c includes its
- * simd_<isa>.h (vf16 is 16 floats, vf_*, vi_*, vm_*, SIMD_INLINE, SIMD_ROWS, SIMD_VECTORS) before
+ * simd_<isa>.h (vf16 is 16 floats, vf_*, vi_*, vm_*, SIMD_INLINE, SIMD_VECTORS) before
  * this file, once, and calls fill_kernels().  The specification of every function is the one of its
  * name in scalar/; lanes past the end hold zeros, which no partial sum notices.
  */

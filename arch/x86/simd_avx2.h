@@ -23,8 +23,7 @@ typedef vf16 vm16; /* lanes of all ones or all zeros */
 
 #define SIMD_INLINE static inline __attribute__((always_inline))
 
-/* Register tiles of the products: at most 6 x 1 vectors = 12 registers of sums, of 16. */
-enum { SIMD_ROWS = 6 };
+/* Width of the register tiles of products: at most 12 of 16 registers hold sums. */
 #define SIMD_VECTORS(rows) ((rows) == 1 ? 4 : (rows) <= 3 ? 2 : 1)
 
 /* ---- masks ----------------------------------------------------------------------------------- */

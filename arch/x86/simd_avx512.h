@@ -16,8 +16,7 @@ typedef __mmask16 vm16;
 
 #define SIMD_INLINE static inline __attribute__((always_inline))
 
-/* Register tiles of the products: 24 sums, 4 vectors of b. */
-enum { SIMD_ROWS = 6 };
+/* Width of the register tiles of products: 6 x 4 sums, 4 vectors of b. */
 #define SIMD_VECTORS(rows) 4
 
 /* ---- masks ----------------------------------------------------------------------------------- */
