@@ -378,11 +378,18 @@ check "and says what to do" grep -q '/clear' err
 chat 'bro\xffken\n' -n 4
 check "a message that is not UTF-8" [ "$code" = 3 ]
 
-python3 "$here/chat_terminal.py" "$nibble" chat "$model" --chat-template-file template.jinja --temp 0 \
-    -n 5 >out 2>err
-check "editing, history and Ctrl-C on a terminal" [ $? = 0 ]
-check "history is kept, for its owner alone" \
-    [ "$(stat -c %a state/nibble/history 2>/dev/null)" = 600 ]
+has_terminals=true
+if ! python3 -c 'import pty; pty.openpty()' 2>/dev/null; then
+    has_terminals=false
+    echo "no pseudo-terminals here: checks of editing and Ctrl-C left out"
+fi
+if $has_terminals; then
+    python3 "$here/chat_terminal.py" "$nibble" chat "$model" --chat-template-file template.jinja \
+        --temp 0 -n 5 >out 2>err
+    check "editing, history and Ctrl-C on a terminal" [ $? = 0 ]
+    check "history is kept, for its owner alone" \
+        [ "$(stat -c %a state/nibble/history 2>/dev/null)" = 600 ]
+fi
 
 if [ -n "$big_model" ] && [ -f "$big_model" ]; then
     accepts run "$big_model" -cnv -p 'Name the capital of France.' -n 40 --temp 0
@@ -395,8 +402,10 @@ turns = [tuple(map(int, m)) for m in re.findall(
     r"context (\d+) of \d+ tokens, (\d+) of them evaluated", open("err").read())]
 assert len(turns) == 2 and turns[1][1] <= turns[1][0] - turns[0][0] + 1, turns
 EOF
-    python3 "$here/chat_terminal.py" --interrupt "$nibble" chat "$big_model" >out 2>err
-    check "Ctrl-C stops the answer, not the program" [ $? = 0 ]
+    if $has_terminals; then
+        python3 "$here/chat_terminal.py" --interrupt "$nibble" chat "$big_model" >out 2>err
+        check "Ctrl-C stops the answer, not the program" [ $? = 0 ]
+    fi
     "$nibble" run "$big_model" -p 'Once upon a time' --ignore-eos >out 2>err &
     sleep 2
     kill -INT $!
