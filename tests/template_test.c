@@ -57,8 +57,7 @@ static void assert_refused(const char *source, const char *json, const char *par
         fail_msg("\"%s\" does not say \"%s\"", result.err.message, part);
 }
 
-/* ---- golden data -------------------------------------------------------------------------------
- */
+/* ---- golden data ---------------------------------------------------------------------------- */
 
 static int64_t seconds_of(const char *iso)
 {
@@ -161,8 +160,7 @@ static void test_language_is_that_of_jinja(void **state)
     yyjson_doc_free(doc);
 }
 
-/* ---- what transformers adds --------------------------------------------------------------------
- */
+/* ---- what transformers adds ----------------------------------------------------------------- */
 
 static void test_generation_block_prints_its_content(void **state)
 {
@@ -201,8 +199,7 @@ static void test_dates_are_right_over_centuries(void **state)
     }
 }
 
-/* ---- errors ------------------------------------------------------------------------------------
- */
+/* ---- errors --------------------------------------------------------------------------------- */
 
 static void test_errors_name_line_and_construct(void **state)
 {
@@ -252,8 +249,7 @@ static void test_errors_need_no_place_to_go(void **state)
     nib_template_free(NULL);
 }
 
-/* ---- hostile templates -------------------------------------------------------------------------
- */
+/* ---- hostile templates ---------------------------------------------------------------------- */
 
 /* C1 */
 static void test_nothing_of_the_host_can_be_reached(void **state)
@@ -462,8 +458,7 @@ static void test_many_messages_are_quick(void **state)
     free(json);
 }
 
-/* ---- conversations -----------------------------------------------------------------------------
- */
+/* ---- conversations -------------------------------------------------------------------------- */
 
 static const struct nib_chat_message messages[] = {
     {"system", "Be kind."},

@@ -5,8 +5,7 @@
 
 #include <math.h>
 
-/* ---- attributes --------------------------------------------------------------------------------
- */
+/* ---- attributes ----------------------------------------------------------------------------- */
 
 const struct function *nib_tpl_find_function(const struct function *table, struct nib_str name)
 {
@@ -47,9 +46,11 @@ static const struct function int_methods[] = {
 
 const struct function *nib_tpl_find_method(struct value self, struct nib_str name)
 {
+    const struct function *found;
     switch ((enum value_kind)self.kind) {
     case V_STRING:
-        return nib_tpl_find_function(nib_tpl_string_methods, name);
+        found = nib_tpl_find_function(nib_tpl_string_methods, name);
+        return found ? found : nib_tpl_find_function(nib_tpl_letter_methods, name);
     case V_BOOL:
     case V_INT:
         return nib_tpl_find_function(int_methods, name);
@@ -162,8 +163,7 @@ struct value nib_tpl_getattr(struct render *r, struct value object, const struct
     return item ? *item : nib_tpl_undefined(r, object, key);
 }
 
-/* ---- items -------------------------------------------------------------------------------------
- */
+/* ---- items ---------------------------------------------------------------------------------- */
 
 static struct value char_at(struct render *r, const struct string *s, size_t i)
 {
@@ -302,8 +302,7 @@ struct value nib_tpl_slice(struct render *r, struct value object, struct value s
     return list ? (struct value){.kind = object.kind, .u.list = list} : NIB_TPL_ERROR;
 }
 
-/* ---- methods -----------------------------------------------------------------------------------
- */
+/* ---- methods -------------------------------------------------------------------------------- */
 
 static struct value list_count(struct render *r, struct value self, const struct args *args)
 {

@@ -12,8 +12,7 @@ const struct string nib_tpl_name_caller = OWN_NAME("caller");
 const struct string nib_tpl_name_kwargs = OWN_NAME("kwargs");
 const struct string nib_tpl_name_varargs = OWN_NAME("varargs");
 
-/* ---- names -------------------------------------------------------------------------------------
- */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 static struct variable *find_variable(struct render *r, const struct scope *scope,
                                       const struct string *name)
@@ -127,8 +126,7 @@ bool nib_tpl_assign_target(struct render *r, struct scope *scope, const struct n
     return nib_tpl_dict_set(r, ns.u.dict, target->value, value);
 }
 
-/* ---- calls -------------------------------------------------------------------------------------
- */
+/* ---- calls ---------------------------------------------------------------------------------- */
 
 static bool add_keyword(struct render *r, struct args *args, const struct string *name,
                         struct value value)
@@ -293,8 +291,7 @@ struct value nib_tpl_call(struct render *r, struct value callee, const struct ar
     }
 }
 
-/* ---- expressions -------------------------------------------------------------------------------
- */
+/* ---- expressions ---------------------------------------------------------------------------- */
 
 static struct value eval_call(struct render *r, struct scope *scope, const struct node *node)
 {

@@ -31,8 +31,7 @@ static struct node *binary(struct parser *p, enum node_kind kind, int op, unsign
     return nib_tpl_node_done(p, node) ? node : NULL;
 }
 
-/* ---- literals ----------------------------------------------------------------------------------
- */
+/* ---- literals ------------------------------------------------------------------------------- */
 
 static struct node *constant(struct parser *p, unsigned line, struct value value)
 {
@@ -190,8 +189,7 @@ static struct node *parse_primary(struct parser *p)
     }
 }
 
-/* ---- calls and subscripts ----------------------------------------------------------------------
- */
+/* ---- calls and subscripts ------------------------------------------------------------------- */
 
 static struct node *parse_arg(struct parser *p)
 {
@@ -318,8 +316,7 @@ static struct node *parse_postfix(struct parser *p, struct node *node)
     return node;
 }
 
-/* ---- filters and tests -------------------------------------------------------------------------
- */
+/* ---- filters and tests ---------------------------------------------------------------------- */
 
 /* name or name.name */
 static bool parse_dotted(struct parser *p, char *out, size_t size, size_t *len)
@@ -424,8 +421,7 @@ static struct node *parse_filters_and_tests(struct parser *p, struct node *node)
     return node;
 }
 
-/* ---- operators ---------------------------------------------------------------------------------
- */
+/* ---- operators ------------------------------------------------------------------------------ */
 
 static struct node *parse_signed(struct parser *p)
 {
@@ -632,8 +628,7 @@ struct node *nib_tpl_parse_tuple(struct parser *p, bool is_condition, const char
     return nib_tpl_node_done(p, node) ? node : NULL;
 }
 
-/* ---- targets of assignments --------------------------------------------------------------------
- */
+/* ---- targets of assignments ----------------------------------------------------------------- */
 
 static struct node *parse_one_target(struct parser *p, bool with_namespace);
 

@@ -6,8 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
-/* ---- defaults and attributes -------------------------------------------------------------------
- */
+/* ---- defaults and attributes ---------------------------------------------------------------- */
 
 static struct value filter_default(struct render *r, struct value v, const struct args *args)
 {
@@ -49,8 +48,7 @@ static struct value filter_attr(struct render *r, struct value v, const struct a
     return nib_tpl_getattr(r, v, name.u.s);
 }
 
-/* ---- numbers -----------------------------------------------------------------------------------
- */
+/* ---- numbers -------------------------------------------------------------------------------- */
 
 static struct value int_of_text(struct render *r, const struct string *s, const struct args *args)
 {
@@ -218,8 +216,7 @@ static struct value filter_format(struct render *r, struct value v, const struct
     return nib_tpl_percent(r, format.u.s, arg);
 }
 
-/* ---- JSON and HTML -----------------------------------------------------------------------------
- */
+/* ---- JSON and HTML -------------------------------------------------------------------------- */
 
 /* A string, or that many blanks; NULL for none. */
 static const struct string *json_indent(struct render *r, struct value v)

@@ -3,8 +3,7 @@
 #include "template_string.h"
 #include "template_text.h"
 
-/* ---- attributes of items -----------------------------------------------------------------------
- */
+/* ---- attributes of items -------------------------------------------------------------------- */
 
 /* "a.b.0" of an item, each part by item.a or item[0]; `fallback` where a part is undefined. */
 static struct value path_of(struct render *r, struct value item, struct nib_str path,
@@ -49,8 +48,7 @@ static struct value fold_case(struct render *r, struct value v, bool is_sensitiv
     return nib_tpl_convert_case(r, v.u.s, CASE_LOWER);
 }
 
-/* ---- picking -----------------------------------------------------------------------------------
- */
+/* ---- picking -------------------------------------------------------------------------------- */
 
 static struct value filter_first(struct render *r, struct value v, const struct args *args)
 {
@@ -167,8 +165,7 @@ static struct value filter_unique(struct render *r, struct value v, const struct
     return nib_tpl_generator(r, compute_unique, v, args);
 }
 
-/* ---- ordering ----------------------------------------------------------------------------------
- */
+/* ---- ordering ------------------------------------------------------------------------------- */
 
 struct keyed {
     struct value key, item;
@@ -313,8 +310,7 @@ static struct value filter_sum(struct render *r, struct value v, const struct ar
     return items ? sum : NIB_TPL_ERROR;
 }
 
-/* ---- grouping ----------------------------------------------------------------------------------
- */
+/* ---- grouping ------------------------------------------------------------------------------- */
 
 static struct value group_new(struct render *r, const struct args *args, const struct keyed *a,
                               size_t n)
@@ -409,8 +405,7 @@ static struct value filter_slice(struct render *r, struct value v, const struct 
     return nib_tpl_generator(r, compute_slice, v, args);
 }
 
-/* ---- mapping -----------------------------------------------------------------------------------
- */
+/* ---- mapping -------------------------------------------------------------------------------- */
 
 static const struct function *named(struct render *r, struct value name, const char *what,
                                     const struct function *(*find)(struct nib_str name))

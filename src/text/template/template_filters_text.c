@@ -154,8 +154,7 @@ static struct value filter_wordcount(struct render *r, struct value v, const str
     return nib_tpl_int(n_words);
 }
 
-/* ---- wordwrap ----------------------------------------------------------------------------------
- */
+/* ---- wordwrap ------------------------------------------------------------------------------- */
 
 struct wrap {
     struct render *r;
@@ -286,8 +285,7 @@ static struct value filter_wordwrap(struct render *r, struct value v, const stru
     return nib_tpl_take(r, mark);
 }
 
-/* ---- URLs and HTML -----------------------------------------------------------------------------
- */
+/* ---- URLs and HTML -------------------------------------------------------------------------- */
 
 static void put_url(struct render *r, const struct string *s, bool is_query)
 {

@@ -20,8 +20,7 @@ struct spec {
 
 enum { MAX_PRECISION = 300, NUMBER_CHARS = 1024 };
 
-/* ---- numbers -----------------------------------------------------------------------------------
- */
+/* ---- numbers -------------------------------------------------------------------------------- */
 
 /* printf's text of a float; its decimal point is the locale's, ours is ".". */
 static void float_text(char out[NUMBER_CHARS], double d, int precision, char type, bool alternate)
@@ -206,8 +205,7 @@ static bool to_float(struct value v, double *out)
     return true;
 }
 
-/* ---- % -----------------------------------------------------------------------------------------
- */
+/* ---- % -------------------------------------------------------------------------------------- */
 
 struct percent {
     struct render *r;
@@ -419,8 +417,7 @@ struct value nib_tpl_percent(struct render *r, const struct string *format, stru
     return nib_tpl_take(r, mark);
 }
 
-/* ---- str.format() ------------------------------------------------------------------------------
- */
+/* ---- str.format() --------------------------------------------------------------------------- */
 
 struct format {
     struct render *r;

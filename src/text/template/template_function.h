@@ -60,6 +60,7 @@ const struct function *nib_tpl_find_method(struct value self, struct nib_str nam
 const struct function *nib_tpl_find_function(const struct function *table, struct nib_str name);
 
 extern const struct function nib_tpl_string_methods[];
+extern const struct function nib_tpl_letter_methods[];
 extern const struct function nib_tpl_list_methods[];
 extern const struct function nib_tpl_dict_methods[];
 extern const struct function nib_tpl_tuple_methods[];

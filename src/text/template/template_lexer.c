@@ -291,8 +291,7 @@ static struct token next_in_text(struct lexer *l)
     return (struct token){.kind = T_END, .line = l->line};
 }
 
-/* ---- inside of tags ----------------------------------------------------------------------------
- */
+/* ---- inside of tags ------------------------------------------------------------------------- */
 
 static int hex_digit(char c)
 {

@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <yyjson.h>
 
-/* ---- operators ---------------------------------------------------------------------------------
- */
+/* ---- operators ------------------------------------------------------------------------------ */
 
 static int64_t int_of(struct value v)
 {
@@ -236,8 +235,7 @@ struct value nib_tpl_plus(struct render *r, struct value v)
     return nib_tpl_fail(r, "unsupported operand for unary +: '%s'", nib_tpl_type_name(v));
 }
 
-/* ---- numbers from text -------------------------------------------------------------------------
- */
+/* ---- numbers from text ---------------------------------------------------------------------- */
 
 static struct nib_str strip(struct nib_str s)
 {

@@ -7,8 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* ---- tokens ------------------------------------------------------------------------------------
- */
+/* ---- tokens --------------------------------------------------------------------------------- */
 
 void *nib_tpl_parse_fail(struct parser *p, unsigned line, const char *format, ...)
 {
@@ -118,8 +117,7 @@ void nib_tpl_parse_leave(struct parser *p)
     p->depth--;
 }
 
-/* ---- names and nodes ---------------------------------------------------------------------------
- */
+/* ---- names and nodes ------------------------------------------------------------------------ */
 
 static void *allocate(struct parser *p, size_t n_bytes)
 {
@@ -258,8 +256,7 @@ struct node **nib_tpl_append(struct node **tail, struct node *node)
     return &node->next;
 }
 
-/* ---- statements --------------------------------------------------------------------------------
- */
+/* ---- statements ----------------------------------------------------------------------------- */
 
 static bool parse_body(struct parser *p, struct node **list, const char *const *ends);
 

@@ -102,8 +102,7 @@ enum nib_status nib_tpl_parse(struct node **out, struct nib_str source, struct a
 /* Fill `unset` of a whole tree (template_scopes.c); false: no memory. */
 bool nib_tpl_find_unset(struct node *root, struct arena *arena);
 
-/* ---- between template_parser.c and template_expression.c --------------------------------------
- */
+/* ---- between template_parser.c and template_expression.c ------------------------------------ */
 
 /* All give NULL or false after a failure, which is recorded once. */
 void *nib_tpl_parse_fail(struct parser *p, unsigned line, const char *format, ...) NIB_PRINTF(3, 4);

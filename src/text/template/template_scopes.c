@@ -47,8 +47,7 @@ static void *allocate(struct analysis *a, size_t n_bytes)
     return memory;
 }
 
-/* ---- symbols -----------------------------------------------------------------------------------
- */
+/* ---- symbols -------------------------------------------------------------------------------- */
 
 static size_t slot_of(const struct symbols *s, const struct string *name)
 {
@@ -144,8 +143,7 @@ static void declare(struct analysis *a, struct symbols *s, const struct string *
     set(a, s, find_or_add(a, s, name), (struct symbol){.is_known = true, .is_stored = true});
 }
 
-/* ---- one scope ---------------------------------------------------------------------------------
- */
+/* ---- one scope ------------------------------------------------------------------------------ */
 
 static void visit_expression(struct analysis *a, struct symbols *s, const struct node *node)
 {
@@ -279,8 +277,7 @@ static void visit_statements(struct analysis *a, struct symbols *s, const struct
         visit_statement(a, s, body);
 }
 
-/* ---- all scopes --------------------------------------------------------------------------------
- */
+/* ---- all scopes ----------------------------------------------------------------------------- */
 
 static const struct names *unset_names(struct analysis *a, const struct symbols *s)
 {

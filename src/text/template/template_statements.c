@@ -23,8 +23,7 @@ struct loop {
     struct value changed; /* arguments of the last loop.changed(), or V_MISSING */
 };
 
-/* ---- loops -------------------------------------------------------------------------------------
- */
+/* ---- loops ---------------------------------------------------------------------------------- */
 
 static size_t source_length(const struct loop *loop)
 {
@@ -242,8 +241,7 @@ struct value nib_tpl_loop_call(struct render *r, struct loop *loop, struct value
     return flow == FLOW_ERROR ? NIB_TPL_ERROR : nib_tpl_take(r, mark);
 }
 
-/* ---- macros ------------------------------------------------------------------------------------
- */
+/* ---- macros --------------------------------------------------------------------------------- */
 
 const struct string *nib_tpl_macro_name(const struct macro *macro)
 {
@@ -386,8 +384,7 @@ static bool exec_call(struct render *r, struct scope *scope, const struct node *
     return !r->failed;
 }
 
-/* ---- the rest ----------------------------------------------------------------------------------
- */
+/* ---- the rest ------------------------------------------------------------------------------- */
 
 static enum flow exec_scope(struct render *r, struct scope *parent, const struct node *node)
 {

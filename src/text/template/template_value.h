@@ -18,8 +18,7 @@ enum {
     NIB_TPL_MAX_RANGE = 100000, /* items of a range(), as in Jinja's sandbox */
 };
 
-/* ---- memory ------------------------------------------------------------------------------------
- */
+/* ---- memory --------------------------------------------------------------------------------- */
 
 struct arena_block;
 
@@ -32,8 +31,7 @@ struct arena {
 void *nib_tpl_arena_alloc(struct arena *arena, size_t n_bytes);
 void nib_tpl_arena_free(struct arena *arena);
 
-/* ---- values ------------------------------------------------------------------------------------
- */
+/* ---- values --------------------------------------------------------------------------------- */
 
 enum value_kind {
     V_MISSING, /* an argument that was not given; never seen by a template */
@@ -144,8 +142,7 @@ struct undefined {
     bool is_unsafe; /* an attribute that the sandbox refuses */
 };
 
-/* ---- one rendering -----------------------------------------------------------------------------
- */
+/* ---- one rendering -------------------------------------------------------------------------- */
 
 struct render {
     struct arena arena; /* max_bytes also bounds out.cap */
@@ -184,8 +181,7 @@ void nib_tpl_put_char(struct render *r, int32_t code_point);
 void nib_tpl_put_repeated(struct render *r, int32_t code_point, size_t n);
 struct value nib_tpl_take(struct render *r, size_t mark);
 
-/* ---- making values -----------------------------------------------------------------------------
- */
+/* ---- making values -------------------------------------------------------------------------- */
 
 #define NIB_TPL_NONE  ((struct value){.kind = V_NONE})
 #define NIB_TPL_ERROR ((struct value){.kind = V_ERROR})
@@ -236,8 +232,7 @@ struct value nib_tpl_undefined(struct render *r, struct value object, struct val
 struct value nib_tpl_undefined_hint(struct render *r, const char *hint);
 struct value nib_tpl_undefined_error(struct render *r, struct value undefined);
 
-/* ---- asking values -----------------------------------------------------------------------------
- */
+/* ---- asking values -------------------------------------------------------------------------- */
 
 const char *nib_tpl_type_name(struct value v); /* Python's: "str", "dict", ... */
 bool nib_tpl_truth(struct value v);
@@ -267,8 +262,7 @@ struct list *nib_tpl_items(struct render *r, struct value v);
 /* `item in container` */
 bool nib_tpl_contains(struct render *r, struct value container, struct value item);
 
-/* ---- printing (template_print.c) ---------------------------------------------------------------
- */
+/* ---- printing (template_print.c) ------------------------------------------------------------ */
 
 void nib_tpl_put_str(struct render *r, struct value v);  /* str(v) */
 void nib_tpl_put_repr(struct render *r, struct value v); /* repr(v) */
