@@ -24,7 +24,7 @@ typedef vf16 vm16; /* lanes of all ones or all zeros */
 #define SIMD_INLINE static inline __attribute__((always_inline))
 
 /* Width of the register tiles of products: at most 12 of 16 registers hold sums. */
-#define SIMD_VECTORS(rows) ((rows) == 1 ? 4 : (rows) <= 3 ? 2 : 1)
+#define SIMD_VECTORS(rows) ((rows) == 1 ? 4 : (rows) == 2 ? 2 : 1)
 
 /* ---- masks ----------------------------------------------------------------------------------- */
 
@@ -248,25 +248,25 @@ SIMD_INLINE uint32_t vi_max_lanes(vi16 x)
     return (uint32_t)_mm_cvtsi128_si32(m);
 }
 
-SIMD_INLINE int32_t vi_sum(vi16 x)
+/* By the sums of absolute values of eight bytes, with 128 added to each byte. */
+SIMD_INLINE int32_t sum_codes(__m128i codes)
 {
-    const __m256i s8 = _mm256_add_epi32(x.lo, x.hi);
-    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(s8), _mm256_extracti128_si256(s8, 1));
-    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(1, 0, 3, 2)));
-    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(2, 3, 0, 1)));
-    return _mm_cvtsi128_si32(s);
+    const __m128i offset = _mm_xor_si128(codes, _mm_set1_epi8(-128));
+    const __m128i sums = _mm_sad_epu8(offset, _mm_setzero_si128());
+    return _mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4) - 16 * 128;
 }
 
 /* Store rint(x), all within int8, as 16 codes; returns their sum. */
 SIMD_INLINE int32_t vf_store_codes(int8_t *q, vf16 x)
 {
-    const vi16 codes = {_mm256_cvtps_epi32(x.lo), _mm256_cvtps_epi32(x.hi)};
+    const __m256i lo = _mm256_cvtps_epi32(x.lo), hi = _mm256_cvtps_epi32(x.hi);
     /* The pack works in halves of 128 bits: codes 0-3, 8-11 | 4-7, 12-15. */
     const __m256i words =
-        _mm256_permute4x64_epi64(_mm256_packs_epi32(codes.lo, codes.hi), _MM_SHUFFLE(3, 1, 2, 0));
-    _mm_storeu_si128((__m128i *)q, _mm_packs_epi16(_mm256_castsi256_si128(words),
-                                                   _mm256_extracti128_si256(words, 1)));
-    return vi_sum(codes);
+        _mm256_permute4x64_epi64(_mm256_packs_epi32(lo, hi), _MM_SHUFFLE(3, 1, 2, 0));
+    const __m128i codes =
+        _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storeu_si128((__m128i *)q, codes);
+    return sum_codes(codes);
 }
 
 #endif

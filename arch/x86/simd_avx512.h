@@ -201,12 +201,20 @@ SIMD_INLINE uint32_t vi_max_lanes(vi16 x)
     return (uint32_t)_mm512_reduce_max_epi32(x);
 }
 
+/* By the sums of absolute values of eight bytes, with 128 added to each byte. */
+SIMD_INLINE int32_t sum_codes(__m128i codes)
+{
+    const __m128i offset = _mm_xor_si128(codes, _mm_set1_epi8(-128));
+    const __m128i sums = _mm_sad_epu8(offset, _mm_setzero_si128());
+    return _mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4) - 16 * 128;
+}
+
 /* Store rint(x), all within int8, as 16 codes; returns their sum. */
 SIMD_INLINE int32_t vf_store_codes(int8_t *q, vf16 x)
 {
-    const __m512i codes = _mm512_cvtps_epi32(x);
-    _mm_storeu_si128((__m128i *)q, _mm512_cvtepi32_epi8(codes));
-    return _mm512_reduce_add_epi32(codes);
+    const __m128i codes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x));
+    _mm_storeu_si128((__m128i *)q, codes);
+    return sum_codes(codes);
 }
 
 #endif
