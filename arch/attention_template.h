@@ -1,8 +1,8 @@
 /*
  * The attention kernels over the vector vocabulary of a simd_<isa>.h, included by float_template.h;
- * the specification is scalar/attention_scalar.c.  Products work on register tiles of up to
- * 6 rows by SIMD_VECTORS(rows) vectors of 16 columns: functions that are always inlined
- * with constants for rows, vectors and the type of the cache, so that sums stay in registers.
+ * the specification is scalar/attention_scalar.c.  Products work on register tiles of up to 6 rows
+ * by SIMD_VECTORS(rows) vectors of 16 columns: functions that are always inlined with constants for
+ * rows, vectors and the type of the cache, so that sums stay in registers.
  */
 
 enum {
