@@ -4,10 +4,12 @@
  * constant distances and no layout depends on how many rows are computed together:
  *
  *     NIB_ACT_F32   f[row][stride]
- *     NIB_ACT_Q8    q[block of 32][row][32]   d[block of 32][row]    s[block of 32][row] = d * isum
- *                   nsum[block of 32][row] = -isum
- *     NIB_ACT_Q8K   q[block of 32][row][32]   d[block of 256][row]   s[block of 32][row] = d * isum
- *                   nsum[block of 16][row] = -isum
+ *     NIB_ACT_Q8    q[block of 32][row][32]   d[block of 32][row]   s[block of 32][row] = d * isum
+ *                   nsum[block of 32][row] = -isum   nsum_half[block of 16][row], the same of 16
+ * codes
+ *
+ *     NIB_ACT_Q8X2  Q8 with 2 n_rows rows: row 2 r holds x, row 2 r + 1 what its codes left, x - d
+ * q; the sum of the products with both is the product with 15-bit activations
  *
  * isum is the sum of the block's codes.  Quantisation (docs/numerics.md, rule 8): d = max|x| / 127,
  * q = rint(x * (1 / d)); d below FLT_MIN counts as 0 with codes 0; a block with NaN or infinity
@@ -26,7 +28,7 @@ struct nib_act {
     float *f;
     int8_t *q; /* 64-byte aligned, as all of these */
     float *d, *s;
-    int32_t *nsum;
+    int32_t *nsum, *nsum_half;
 };
 
 /* Bytes for an act of this kind, a multiple of 64, and laying it out in such memory. */

@@ -247,37 +247,36 @@ SIMD_INLINE int32_t quantize_codes(int8_t *q, const float *x, float inverse)
     return vf_store_codes(q, vf_mul(vf_load(x), vf_set1(inverse)));
 }
 
-static void quantize_q8(const struct nib_act *a, size_t row, const float *x)
+SIMD_INLINE void quantize_block(const struct nib_act *a, size_t b, size_t row, const float *x)
 {
-    for (size_t b = 0; b < a->n_cols / NIB_BLOCK; b++, x += NIB_BLOCK) {
-        const size_t at = b * a->n_rows + row;
-        int8_t *const q = a->q + at * NIB_BLOCK;
-        float inverse;
-        const float d = block_scale(x, NIB_BLOCK, &inverse);
-        const int32_t sum0 = quantize_codes(q, x, inverse);
-        const int32_t sum = sum0 + quantize_codes(q + 16, x + 16, inverse);
-        a->d[at] = d;
-        a->s[at] = d * (float)sum;
-        a->nsum[at] = -sum;
-    }
+    const size_t at = b * a->n_rows + row;
+    int8_t *const q = a->q + at * NIB_BLOCK;
+    float inverse;
+    const float d = block_scale(x, NIB_BLOCK, &inverse);
+    const int32_t sum0 = quantize_codes(q, x, inverse);
+    const int32_t sum1 = quantize_codes(q + 16, x + 16, inverse);
+    const int32_t sum = sum0 + sum1;
+    a->d[at] = d;
+    a->s[at] = d * (float)sum;
+    a->nsum[at] = -sum;
+    a->nsum_half[2 * b * a->n_rows + row] = -sum0;
+    a->nsum_half[(2 * b + 1) * a->n_rows + row] = -sum1;
 }
 
-static void quantize_q8k(const struct nib_act *a, size_t row, const float *x)
+static void quantize_q8(const struct nib_act *a, size_t row, const float *x)
 {
-    for (size_t super = 0; super < a->n_cols / NIB_SUPER; super++) {
-        float inverse;
-        const float d = block_scale(x, NIB_SUPER, &inverse);
-        a->d[super * a->n_rows + row] = d;
-        for (size_t b = 0; b < NIB_SUPER / NIB_BLOCK; b++, x += NIB_BLOCK) {
-            const size_t block = super * (NIB_SUPER / NIB_BLOCK) + b;
-            const size_t at = block * a->n_rows + row;
-            int8_t *const q = a->q + at * NIB_BLOCK;
-            const int32_t sum0 = quantize_codes(q, x, inverse);
-            const int32_t sum1 = quantize_codes(q + 16, x + 16, inverse);
-            a->s[at] = d * (float)(sum0 + sum1);
-            a->nsum[(2 * block) * a->n_rows + row] = -sum0;
-            a->nsum[(2 * block + 1) * a->n_rows + row] = -sum1;
-        }
+    for (size_t b = 0; b < a->n_cols / NIB_BLOCK; b++)
+        quantize_block(a, b, row, x + b * NIB_BLOCK);
+}
+
+static void quantize_q8x2(const struct nib_act *a, size_t row, const float *x)
+{
+    for (size_t b = 0; b < a->n_cols / NIB_BLOCK; b++, x += NIB_BLOCK) {
+        const size_t at = b * a->n_rows + 2 * row;
+        float rest[NIB_BLOCK];
+        quantize_block(a, b, 2 * row, x);
+        nib_quantize_rest(rest, x, a->q + at * NIB_BLOCK, a->d[at]);
+        quantize_block(a, b, 2 * row + 1, rest);
     }
 }
 
@@ -299,7 +298,7 @@ static void fill_kernels(struct nib_kernels *k)
     k->to_f16 = to_f16;
     k->from_f16 = from_f16;
     k->quantize[NIB_ACT_Q8] = quantize_q8;
-    k->quantize[NIB_ACT_Q8K] = quantize_q8k;
+    k->quantize[NIB_ACT_Q8X2] = quantize_q8x2;
     k->scores[NIB_CACHE_F16] = scores_f16;
     k->scores[NIB_CACHE_F32] = scores_f32;
     k->values[NIB_CACHE_F16] = values_f16;

@@ -29,10 +29,13 @@ void nib_cpu_name(char name[64]); /* "AMD EPYC ...", "" if unknown */
  */
 
 /*
- * y[t][r] = bias[r] + sum over k of w[r][k] x[t][k]        for rows r of groups [group_begin,
- * group_end) and tokens t in [token_begin, token_end) (bias where it is not NULL), or y[t][r] +=
- * that with `accumulate`.  Order of additions: docs/numerics.md, rule 3; then + bias, then y + it.
- * y and bias have room for whole groups of 16. x->kind is what nib_pack_info(w->pack)->act says.
+ * y[t][r] = bias[r] + sum over k of w[r][k] x[t][k]
+ *
+ * for tokens t in [token_begin, token_end) and rows r of groups [group_begin, group_end); without
+ * bias where it is NULL; y += that with `accumulate`.  y is where this slice begins: the result of
+ * token_begin and group_begin.  Order of additions: docs/numerics.md, rule 3; then + bias, then y +
+ * it.  y and bias have room for whole groups of 16.  x is NIB_ACT_F32 for float weights, else
+ * NIB_ACT_Q8 (or the rows of a NIB_ACT_Q8X2).
  */
 struct nib_matmul {
     const struct nib_matrix *w;

@@ -9,6 +9,7 @@
 #include <float.h>
 
 #include "half.h"
+#include "pack.h"
 
 /* d; *inverse is 1 / d, or 0 if all codes are 0 whatever x is. */
 static inline float nib_quantize_scale(uint32_t amax_bits, float *inverse)
@@ -21,6 +22,14 @@ static inline float nib_quantize_scale(uint32_t amax_bits, float *inverse)
         return 0.0f;
     *inverse = 1.0f / d;
     return d;
+}
+
+/* What the codes leave of a block: x - d q, two roundings. */
+static inline void nib_quantize_rest(float rest[NIB_BLOCK], const float x[NIB_BLOCK],
+                                     const int8_t q[NIB_BLOCK], float d)
+{
+    for (int i = 0; i < NIB_BLOCK; i++)
+        rest[i] = x[i] - d * (float)q[i];
 }
 
 #endif

@@ -36,9 +36,10 @@ enum nib_pack {
 
 /* How the other operand of a product is held. */
 enum nib_act_kind {
-    NIB_ACT_F32, /* as it is */
-    NIB_ACT_Q8,  /* int8, a scale per 32 columns */
-    NIB_ACT_Q8K, /* int8, a scale per 256 columns */
+    NIB_ACT_F32,  /* as it is */
+    NIB_ACT_Q8,   /* int8, a scale per 32 columns */
+    NIB_ACT_Q8X2, /* the same twice: codes, and codes of what they left; for any type that takes Q8
+                   */
     NIB_ACT_COUNT
 };
 

@@ -10,7 +10,7 @@ enum { TOKENS = 16 }; /* a tile, so that unpacking is paid once for several toke
 
 static void store(const struct nib_matmul *m, size_t g, size_t t, const float acc[NIB_GROUP])
 {
-    float *y = m->y + t * m->y_stride + g * NIB_GROUP;
+    float *y = m->y + (t - m->token_begin) * m->y_stride + (g - m->group_begin) * NIB_GROUP;
     for (size_t r = 0; r < NIB_GROUP; r++) {
         const float sum = m->bias ? acc[r] + m->bias[g * NIB_GROUP + r] : acc[r];
         y[r] = m->accumulate ? y[r] + sum : sum;
@@ -78,7 +78,6 @@ static void quantised_tile(const struct nib_matmul *m, size_t g, size_t t0, size
     const uint8_t *group = w->data + g * w->planes.n_bytes;
     const int zero = info->zero_shift ? 1 << info->zero_shift : 0;
     const size_t part = info->super && !info->min ? 16 : NIB_BLOCK; /* columns that share a scale */
-    const size_t d_block = x->kind == NIB_ACT_Q8K ? NIB_SUPER : NIB_BLOCK;
     float acc[TOKENS][NIB_GROUP] = {{0}};
 
     for (size_t block = 0; block < w->n_cols / NIB_BLOCK; block++) {
@@ -92,7 +91,7 @@ static void quantised_tile(const struct nib_matmul *m, size_t g, size_t t0, size
             for (size_t t = 0; t < n; t++) {
                 const size_t row = t0 + t;
                 const int8_t *q = x->q + (block * x->n_rows + row) * NIB_BLOCK + begin;
-                const float da = x->d[k / d_block * x->n_rows + row];
+                const float da = x->d[block * x->n_rows + row];
                 const float sa = x->s[block * x->n_rows + row];
                 for (size_t r = 0; r < NIB_GROUP; r++) {
                     int32_t idot = 0;

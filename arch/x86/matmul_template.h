@@ -199,7 +199,8 @@ INLINE void store_tile(const struct nib_matmul *m, size_t g, size_t row, size_t 
 {
     UNROLL for (int t = 0; t < n; t++)
     {
-        float *y = m->y + (t0 + (size_t)t) * m->y_stride + g * NIB_GROUP + row;
+        float *y = m->y + (t0 + (size_t)t - m->token_begin) * m->y_stride +
+                   (g - m->group_begin) * NIB_GROUP + row;
         vfloat sum = acc[t];
         if (m->bias)
             sum = V(add_ps)(sum, V(loadu_ps)(m->bias + g * NIB_GROUP + row));
@@ -264,7 +265,7 @@ INLINE void tile_q4_k(const struct nib_matmul *m, size_t g, size_t row, size_t t
         block_nibbles(idot, group + b * 256 + row * 4, x->q + (b * stride + t0) * NIB_BLOCK, n);
         const vfloat dw = V(mul_ps)(vfloat_f16(super), V(cvtepi32_ps)(vint_u8(scale)));
         const vfloat mw = V(mul_ps)(vfloat_f16(super + 32), V(cvtepi32_ps)(vint_u8(min)));
-        scale_in(acc, idot, dw, x->d + b / 8 * stride + t0, n);
+        scale_in(acc, idot, dw, x->d + b * stride + t0, n);
         min_in(acc, V(xor_ps)(mw, minus), x->s + b * stride + t0, n);
     }
     store_tile(m, g, row, t0, acc, n);
@@ -285,13 +286,13 @@ INLINE void tile_q6_k(const struct nib_matmul *m, size_t g, size_t row, size_t t
             const size_t part = b * 2 + (size_t)half;
             vint idot[MAX_TOKENS];
             UNROLL for (int t = 0; t < n; t++) idot[t] =
-                zero_start(x->nsum + part * stride + t0 + (size_t)t, 5);
+                zero_start(x->nsum_half + part * stride + t0 + (size_t)t, 5);
             half_block_six(idot, group + b * 256 + row * 4,
                            group + m->w->planes.high + b * 128 + row * 4,
                            x->q + (b * stride + t0) * NIB_BLOCK, half, n);
             const uint8_t *scale = group + m->w->planes.scale + part * 16 + row;
             const vfloat dw = V(mul_ps)(d, V(cvtepi32_ps)(vint_s8(scale)));
-            scale_in(acc, idot, dw, x->d + b / 8 * stride + t0, n);
+            scale_in(acc, idot, dw, x->d + b * stride + t0, n);
         }
     }
     store_tile(m, g, row, t0, acc, n);
@@ -365,8 +366,8 @@ INLINE void tile_of_width(const struct nib_matmul *m, size_t g, size_t row, size
             tile_quantised(m, g, row, t0, i <= MAX_TOKENS ? i : 1, pack);                          \
         break;
         WIDTH(1)
-        WIDTH(2) WIDTH(3) WIDTH(4) WIDTH(5) WIDTH(6) WIDTH(7) WIDTH(8) WIDTH(9) WIDTH(10) WIDTH(11)
-            WIDTH(12)
+        WIDTH(2)
+        WIDTH(3) WIDTH(4) WIDTH(5) WIDTH(6) WIDTH(7) WIDTH(8) WIDTH(9) WIDTH(10) WIDTH(11) WIDTH(12)
 #undef WIDTH
     }
 }

@@ -35,6 +35,20 @@ struct nib_linear {
     const float *b;
 };
 
+/*
+ * How the input of a product is held.  Small matrices get 15-bit activations: they are a small part
+ * of any model's work, and what they feed (keys and values above all) is sensitive.  So does the
+ * head, the last place where rounding shows, whose time goes into reading it.
+ */
+enum { NIB_SMALL_MATRIX = 1 << 17 }; /* weights */
+
+static inline enum nib_act_kind nib_linear_act(const struct nib_linear *l, bool is_head)
+{
+    const enum nib_act_kind act = nib_pack_info(l->w.pack)->act;
+    const bool is_small = (uint64_t)l->w.n_rows * l->w.n_cols <= NIB_SMALL_MATRIX;
+    return act == NIB_ACT_Q8 && (is_small || is_head) ? NIB_ACT_Q8X2 : act;
+}
+
 /* Absent: w is NULL. */
 struct nib_norm {
     const float *w, *b;

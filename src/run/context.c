@@ -383,8 +383,10 @@ enum nib_status nib_evaluate(struct nib_context *context, const struct nib_batch
 
 const float *nib_logits(const struct nib_context *context, size_t i)
 {
-    return i < context->n_logits ? context->work.logits.data + i * context->work.logits.stride
-                                 : NULL;
+    if (i >= context->n_logits)
+        return NULL;
+    const struct nib_buffer *logits = &context->work.logits;
+    return logits->data + i * logits->stride;
 }
 
 uint32_t nib_sequence_length(const struct nib_context *context, uint32_t sequence)

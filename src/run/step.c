@@ -5,6 +5,12 @@
 
 #include <stdatomic.h>
 
+enum {
+    PAIR_ROWS = 32,
+    PAIR_GROUPS = 8,
+    PAIR_FLOATS = 2 * PAIR_ROWS * PAIR_GROUPS * NIB_GROUP, /* 32 KB */
+};
+
 /* The longest row that is ever prepared, in whole cache lines. */
 static size_t widest_row(const struct nib_config *c)
 {
@@ -29,15 +35,16 @@ static void normalize(const struct nib_step *s, float *y, const float *x,
         s->kernels->layer_norm(y, x, norm->w, norm->b, n, eps);
 }
 
-void nib_step_prepare(struct nib_step *s, struct nib_buffer x, size_t n_cols,
-                      const struct nib_norm *norm, const struct nib_linear *const *linears,
-                      size_t n_linears, const uint32_t *map, size_t n_rows)
+/* nib_step_prepare(); for the head only the rows whose logits are wanted. */
+static void prepare(struct nib_step *s, struct nib_buffer x, size_t n_cols,
+                    const struct nib_norm *norm, const struct nib_linear *const *linears,
+                    size_t n_linears, bool is_head, size_t n_rows)
 {
     const bool is_few = n_rows <= NIB_FEW_ROWS;
     bool wants[NIB_ACT_COUNT] = {false};
     for (size_t i = 0; i < n_linears; i++)
         if (linears[i]->w.data)
-            wants[nib_pack_info(linears[i]->w.pack)->act] = true;
+            wants[nib_linear_act(linears[i], is_head)] = true;
     for (int kind = 0; kind < NIB_ACT_COUNT; kind++)
         if (wants[kind])
             s->input[kind] = nib_act_place((enum nib_act_kind)kind, n_rows, n_cols,
@@ -47,7 +54,7 @@ void nib_step_prepare(struct nib_step *s, struct nib_buffer x, size_t n_cols,
     if (!is_few)
         nib_share(n_rows, 1, s->thread, s->n_threads, &begin, &end);
     for (size_t r = begin; r < end; r++) {
-        const float *row = x.data + (map ? map[r] : r) * x.stride;
+        const float *row = x.data + (is_head ? s->work->logits_rows[r] : r) * x.stride;
         if (norm && norm->w) {
             normalize(s, s->row, row, norm, n_cols);
             row = s->row;
@@ -60,23 +67,68 @@ void nib_step_prepare(struct nib_step *s, struct nib_buffer x, size_t n_cols,
         nib_step_barrier(s);
 }
 
+void nib_step_prepare(struct nib_step *s, struct nib_buffer x, size_t n_cols,
+                      const struct nib_norm *norm, const struct nib_linear *const *linears,
+                      size_t n_linears)
+{
+    prepare(s, x, n_cols, norm, linears, n_linears, false, s->work->n_rows);
+}
+
+/*
+ * y = sum of the products with rows 2 r and 2 r + 1 of the input, + b, for the slice at hand;
+ * through a small buffer, which stays in the cache.
+ */
+static void multiply_twice(struct nib_step *s, const struct nib_product *p, struct nib_matmul m)
+{
+    const struct nib_linear *l = p->linear;
+    const size_t group_end = m.group_end, n_rows = m.token_end;
+    m.y = s->pairs;
+    m.y_stride = PAIR_GROUPS * NIB_GROUP;
+    for (size_t g = m.group_begin; g < group_end; g += PAIR_GROUPS)
+        for (size_t r = 0; r < n_rows; r += PAIR_ROWS) {
+            m.group_begin = g;
+            m.group_end = group_end - g < PAIR_GROUPS ? group_end : g + PAIR_GROUPS;
+            m.token_begin = 2 * r;
+            m.token_end = 2 * (n_rows - r < PAIR_ROWS ? n_rows : r + PAIR_ROWS);
+            s->kernels->matmul[l->w.pack](&m);
+            const size_t n = (m.group_end - g) * NIB_GROUP;
+            for (size_t t = r; t < m.token_end / 2; t++) {
+                float *sum = s->pairs + 2 * (t - r) * m.y_stride;
+                float *y = p->y.data + t * p->y.stride + g * NIB_GROUP;
+                s->kernels->add(sum, sum + m.y_stride, n);
+                if (l->b)
+                    s->kernels->add(sum, l->b + g * NIB_GROUP, n);
+                if (p->accumulate)
+                    s->kernels->add(y, sum, n);
+                else
+                    memcpy(y, sum, n * sizeof(*y));
+            }
+        }
+}
+
 static void multiply_groups(struct nib_step *s, const struct nib_product *p, size_t begin,
                             size_t end, size_t n_rows)
 {
-    const struct nib_matrix *w = &p->linear->w;
+    const struct nib_linear *l = p->linear;
+    const enum nib_act_kind kind = nib_linear_act(l, p->is_head);
     if (begin >= end)
         return;
-    s->kernels->matmul[w->pack](&(struct nib_matmul){
-        .w = w,
-        .x = &s->input[nib_pack_info(w->pack)->act],
-        .bias = p->linear->b,
-        .y = p->y.data,
+    struct nib_matmul m = {
+        .w = &l->w,
+        .x = &s->input[kind],
+        .y = p->y.data + begin * NIB_GROUP,
         .y_stride = p->y.stride,
-        .accumulate = p->accumulate,
         .group_begin = begin,
         .group_end = end,
         .token_end = n_rows,
-    });
+    };
+    if (kind == NIB_ACT_Q8X2) {
+        multiply_twice(s, p, m);
+        return;
+    }
+    m.bias = l->b;
+    m.accumulate = p->accumulate;
+    s->kernels->matmul[l->w.pack](&m);
 }
 
 void nib_step_multiply(struct nib_step *s, const struct nib_product *products, size_t n_products,
@@ -100,8 +152,8 @@ void nib_step_multiply(struct nib_step *s, const struct nib_product *products, s
 
 struct nib_buffer nib_step_gated(struct nib_step *s, const struct nib_ffn_weights *w)
 {
-    const struct nib_product gate = {&w->gate, s->work->gate, false};
-    const struct nib_product up = {&w->up, s->work->up, false};
+    const struct nib_product gate = {&w->gate, s->work->gate, false, false};
+    const struct nib_product up = {&w->up, s->work->up, false, false};
     const struct nib_buffer out = w->gate.w.data ? gate.y : up.y;
     const size_t n_rows = s->work->n_rows;
     const enum nib_activation activation = s->work->model->family->activation;
@@ -159,23 +211,22 @@ static void logits(struct nib_step *s)
     const size_t n_vocab = w->model->config.n_vocab;
     if (w->n_logits == 0)
         return;
-    nib_step_prepare(s, w->x, w->model->config.n_embd, &w->model->final_norm, &output, 1,
-                     w->logits_rows, w->n_logits);
-    nib_step_multiply(s, &(struct nib_product){output, w->logits, false}, 1, w->n_logits);
+    prepare(s, w->x, w->model->config.n_embd, &w->model->final_norm, &output, 1, true, w->n_logits);
+    nib_step_multiply(s, &(struct nib_product){output, w->logits, false, true}, 1, w->n_logits);
 
-    size_t begin, end;
+    size_t begin, end; /* the columns this thread has just computed */
     nib_share(output->w.n_groups, 1, s->thread, s->n_threads, &begin, &end);
     begin *= NIB_GROUP;
     end = end * NIB_GROUP < n_vocab ? end * NIB_GROUP : n_vocab;
-    for (size_t r = 0; r < w->n_logits && begin < end; r++)
-        if (!all_finite(w->logits.data + r * w->logits.stride + begin, end - begin))
+    for (size_t i = 0; i < w->n_logits && begin < end; i++)
+        if (!all_finite(w->logits.data + i * w->logits.stride + begin, end - begin))
             atomic_store(&w->is_not_finite, true);
 }
 
 size_t nib_step_scratch_bytes(const struct nib_config *c)
 {
     const size_t n_widest = widest_row(c);
-    size_t n_bytes = n_widest * sizeof(float) + nib_attention_scratch_bytes(c);
+    size_t n_bytes = (n_widest + PAIR_FLOATS) * sizeof(float) + nib_attention_scratch_bytes(c);
     for (int kind = 0; kind < NIB_ACT_COUNT; kind++)
         n_bytes += nib_act_bytes((enum nib_act_kind)kind, NIB_FEW_ROWS, n_widest);
     return (n_bytes + 4095) & ~(size_t)4095;
@@ -194,7 +245,8 @@ void nib_step_run(void *data, int thread, int n_threads)
         memory += nib_act_bytes((enum nib_act_kind)kind, NIB_FEW_ROWS, n_widest);
     }
     s.row = (float *)(void *)memory;
-    s.attend = memory + n_widest * sizeof(float);
+    s.pairs = s.row + n_widest;
+    s.attend = memory + (n_widest + PAIR_FLOATS) * sizeof(float);
 
     embed(&s);
     for (s.layer = 0; s.layer < model->config.n_layers; s.layer++) {

@@ -61,24 +61,26 @@ struct nib_step {
     /* this thread's own memory */
     uint8_t *act[NIB_ACT_COUNT];
     float *row;      /* one row of any buffer */
+    float *pairs;    /* products with both rows of NIB_ACT_Q8X2 */
     uint8_t *attend; /* attention.c's */
 };
 
 void nib_step_barrier(struct nib_step *s);
 
 /*
- * Make rows [0, n_rows) of `x` (after `norm`, unless its w is NULL) the input of the products with
+ * Make the rows of `x` (after `norm`, unless its w is NULL) the input of the products with
  * `linears`, quantised as each of them needs it.  n_cols: values of a row.  `map`, unless NULL,
  * picks rows.
  */
 void nib_step_prepare(struct nib_step *s, struct nib_buffer x, size_t n_cols,
                       const struct nib_norm *norm, const struct nib_linear *const *linears,
-                      size_t n_linears, const uint32_t *map, size_t n_rows);
+                      size_t n_linears);
 
 struct nib_product {
     const struct nib_linear *linear; /* nothing is done where it is absent */
     struct nib_buffer y;
     bool accumulate;
+    bool is_head; /* see nib_linear_act() */
 };
 
 /* y = input W^T + b for all products; this thread's share of their rows.  No barrier. */
