@@ -133,9 +133,3 @@ struct value *nib_tpl_dict_get(struct render *r, const struct dict *dict, struct
     struct dict_entry *e = find(r, dict, &key, hash(&key));
     return e ? &e->value : NULL;
 }
-
-struct value *nib_tpl_dict_get_c(struct render *r, const struct dict *dict, const char *key)
-{
-    const struct string s = {.data = key, .len = strlen(key)};
-    return nib_tpl_dict_get(r, dict, nib_tpl_string_value(&s));
-}

@@ -25,7 +25,7 @@ static struct variable *find_variable(struct render *r, const struct scope *scop
     return NULL;
 }
 
-struct value nib_tpl_lookup(struct render *r, const struct scope *scope, const struct string *name)
+static struct value lookup(struct render *r, const struct scope *scope, const struct string *name)
 {
     const struct value key = nib_tpl_string_value(name);
     for (; scope; scope = scope->parent) {
@@ -117,7 +117,7 @@ bool nib_tpl_assign_target(struct render *r, struct scope *scope, const struct n
         return nib_tpl_assign(r, scope, target->name, value);
     if (target->kind == E_TUPLE)
         return assign_tuple(r, scope, target, value);
-    const struct value ns = nib_tpl_lookup(r, scope, target->name);
+    const struct value ns = lookup(r, scope, target->name);
     if (ns.kind != V_NAMESPACE) {
         nib_tpl_fail(r, "cannot assign attribute on non-namespace object '%.*s'",
                      (int)(target->name->len > 60 ? 60 : target->name->len), target->name->data);
@@ -467,7 +467,7 @@ static struct value eval(struct render *r, struct scope *scope, const struct nod
     case E_CONST:
         return node->value;
     case E_NAME:
-        return nib_tpl_lookup(r, scope, node->name);
+        return lookup(r, scope, node->name);
     case E_ATTR:
     case E_NOT:
     case E_NEG:

@@ -25,9 +25,6 @@ bool nib_tpl_run(struct render *r, const struct node *body, struct dict *context
 
 struct value nib_tpl_eval(struct render *r, struct scope *scope, const struct node *expression);
 
-enum flow { FLOW_NEXT, FLOW_BREAK, FLOW_CONTINUE, FLOW_ERROR };
-enum flow nib_tpl_exec(struct render *r, struct scope *scope, const struct node *body);
-
 /* Anything that can be called, or an error. */
 struct value nib_tpl_call(struct render *r, struct value callee, const struct args *args);
 
@@ -35,7 +32,6 @@ struct value nib_tpl_call(struct render *r, struct value callee, const struct ar
 extern const struct string nib_tpl_name_loop, nib_tpl_name_caller, nib_tpl_name_kwargs,
     nib_tpl_name_varargs;
 
-struct value nib_tpl_lookup(struct render *r, const struct scope *scope, const struct string *name);
 bool nib_tpl_assign(struct render *r, struct scope *scope, const struct string *name,
                     struct value value);
 /* Store into a name, a namespace's attribute, or a tuple of them. */

@@ -11,7 +11,7 @@
 struct spec {
     int32_t fill; /* 0: not given */
     char align;   /* '<', '>', '^', '=', or 0 */
-    char sign;    /* '+', ' ', or 0 */
+    char sign;    /* '+', ' ', '-' (only for negative numbers), or 0 */
     bool alternate, zero;
     char grouping;            /* ',', '_', or 0 */
     int64_t width, precision; /* -1: not given */
@@ -78,15 +78,21 @@ static size_t digits_text(char *out, uint64_t n, unsigned base, bool is_upper)
     return sizeof text - at;
 }
 
-/* Digits with a separator every `every` of them, counted from the end of the whole part. */
-static void put_grouped(struct render *r, const char *text, char separator)
+/* Digits with a separator every three of them, or four of other bases, from the end of the whole
+ * part; with zeros in front until they take `width` characters together. */
+static void put_grouped(struct render *r, const char *text, const struct spec *spec, int64_t width)
 {
-    const size_t whole = strspn(text, "0123456789abcdefABCDEF");
-    const size_t every = separator == ',' ? 3 : 3;
-    for (size_t i = 0; i < whole; i++) {
-        if (i > 0 && (whole - i) % every == 0)
-            nib_tpl_put(r, &separator, 1);
-        nib_tpl_put(r, text + i, 1);
+    const bool is_decimal = !spec->type || !strchr("bxXo", spec->type);
+    const size_t every = is_decimal ? 3 : 4;
+    const size_t whole = strspn(text, is_decimal ? "0123456789" : "0123456789abcdefABCDEF");
+    const int64_t rest = (int64_t)strlen(text + whole);
+    size_t n = whole;
+    while (whole > 0 && (int64_t)(n + (n - 1) / every) + rest < width)
+        n++;
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0 && (n - i) % every == 0)
+            nib_tpl_put(r, &spec->grouping, 1);
+        nib_tpl_put(r, i < n - whole ? "0" : text + (i - (n - whole)), 1);
     }
     nib_tpl_put_c(r, text + whole);
 }
@@ -96,13 +102,16 @@ static void put_number(struct render *r, const struct spec *spec, bool is_negati
                        const char *prefix, const char *text)
 {
     const size_t mark = r->out.len;
-    const char sign = is_negative ? '-' : spec->sign;
+    const char align = spec->align ? spec->align : spec->zero ? '=' : '>';
+    const int32_t fill = spec->fill ? spec->fill : spec->zero ? '0' : ' ';
+    const char sign = is_negative ? '-' : spec->sign == '-' ? '\0' : spec->sign;
     if (sign)
         nib_tpl_put(r, &sign, 1);
     nib_tpl_put_c(r, prefix);
     const size_t head = r->out.len;
+    const bool has_zeros = align == '=' && fill == '0';
     if (spec->grouping)
-        put_grouped(r, text, spec->grouping);
+        put_grouped(r, text, spec, has_zeros ? spec->width - (int64_t)(head - mark) : 0);
     else
         nib_tpl_put_c(r, text);
     if (r->failed)
@@ -117,8 +126,6 @@ static void put_number(struct render *r, const struct spec *spec, bool is_negati
         return;
     memcpy(copy, r->out.data + mark, len);
     r->out.len = mark;
-    const char align = spec->align ? spec->align : spec->zero ? '=' : '>';
-    const int32_t fill = spec->fill ? spec->fill : spec->zero ? '0' : ' ';
     const size_t n = (size_t)missing;
     const size_t before = align == '>' ? n : align == '^' ? n / 2 : 0;
     const size_t between = align == '=' ? n : 0;
@@ -385,6 +392,8 @@ static const char *percent_field(struct percent *p, const char *at, const char *
     if (v.kind == V_MISSING)
         v = next_arg(p);
     const bool is_text = strchr("srac", spec.type) != NULL;
+    if (spec.type == 'c')
+        spec.precision = -1;
     if (is_text)
         spec.zero = false;
     else if (spec.zero && spec.align == '>')
@@ -443,7 +452,7 @@ static bool parse_spec(struct render *r, struct nib_str s, struct spec *spec)
             spec->align = *p++;
     }
     if (p < end && (*p == '+' || *p == ' ' || *p == '-')) {
-        spec->sign = *p == '-' ? '\0' : *p;
+        spec->sign = *p;
         p++;
     }
     if (p < end && *p == '#') {
@@ -472,6 +481,9 @@ static bool parse_spec(struct render *r, struct nib_str s, struct spec *spec)
     }
     if (p < end)
         spec->type = *p++;
+    const char *no_grouping = spec->grouping == ',' ? "bcoxXn" : "cn";
+    if (spec->grouping && spec->type && strchr(no_grouping, spec->type))
+        goto malformed;
     if (p == end && spec->precision <= MAX_PRECISION)
         return true;
 malformed:
@@ -512,7 +524,7 @@ static void format_value(struct render *r, struct value v, struct nib_str text)
     if (!parse_spec(r, text, &spec))
         return;
     if (v.kind == V_STRING && (spec.type == '\0' || spec.type == 's') && spec.align != '=' &&
-        !spec.sign && !spec.grouping) {
+        !spec.sign && !spec.grouping && !spec.alternate) {
         put_text(r, &spec, v.u.s);
     } else if (nib_tpl_is_number(v)) {
         format_number(r, &spec, v);

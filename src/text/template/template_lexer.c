@@ -4,8 +4,6 @@
 #include "template_text.h"
 #include "utf8.h"
 
-#include <stdlib.h>
-
 static const struct {
     const char *text;
     enum token_kind kind;

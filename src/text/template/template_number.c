@@ -2,7 +2,6 @@
 #include "template_ops.h"
 #include "template_text.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

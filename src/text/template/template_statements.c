@@ -3,7 +3,8 @@
 #include "template_eval.h"
 #include "template_parser.h"
 
-#include <stdio.h>
+/* What comes after a statement. */
+enum flow { FLOW_NEXT, FLOW_BREAK, FLOW_CONTINUE, FLOW_ERROR };
 
 struct macro {
     const struct node *node; /* S_MACRO or S_CALL */
@@ -22,6 +23,8 @@ struct loop {
     int64_t index0, depth0;
     struct value changed; /* arguments of the last loop.changed(), or V_MISSING */
 };
+
+static enum flow exec(struct render *r, struct scope *scope, const struct node *body);
 
 /* ---- loops ---------------------------------------------------------------------------------- */
 
@@ -176,7 +179,7 @@ static enum flow run_loop(struct render *r, struct loop *loop)
         if (!nib_tpl_assign(r, scope, &nib_tpl_name_loop, self) ||
             !nib_tpl_assign_target(r, scope, loop->node->target, item))
             return FLOW_ERROR;
-        const enum flow flow = nib_tpl_exec(r, scope, loop->node->list);
+        const enum flow flow = exec(r, scope, loop->node->list);
         if (flow == FLOW_ERROR)
             return flow;
         if (flow == FLOW_BREAK)
@@ -185,7 +188,7 @@ static enum flow run_loop(struct render *r, struct loop *loop)
     if (loop->index0 >= 0 || !loop->node->otherwise)
         return FLOW_NEXT;
     scope = nib_tpl_scope_new(r, loop->scope, loop->node->unset_otherwise);
-    return scope ? nib_tpl_exec(r, scope, loop->node->otherwise) : FLOW_ERROR;
+    return scope ? exec(r, scope, loop->node->otherwise) : FLOW_ERROR;
 }
 
 static enum flow exec_for(struct render *r, struct scope *scope, const struct node *node,
@@ -357,7 +360,7 @@ struct value nib_tpl_macro_call(struct render *r, struct macro *macro, const str
     const size_t mark = r->out.len;
     struct scope *scope = nib_tpl_scope_new(r, macro->scope, macro->node->unset);
     const bool is_ok = scope && bind(r, scope, macro->node, &left) &&
-                       nib_tpl_exec(r, scope, macro->node->list) != FLOW_ERROR;
+                       exec(r, scope, macro->node->list) != FLOW_ERROR;
     leave_call(r);
     if (!is_ok)
         return NIB_TPL_ERROR;
@@ -389,7 +392,7 @@ static bool exec_call(struct render *r, struct scope *scope, const struct node *
 static enum flow exec_scope(struct render *r, struct scope *parent, const struct node *node)
 {
     struct scope *scope = nib_tpl_scope_new(r, parent, node->unset);
-    return scope ? nib_tpl_exec(r, scope, node->list) : FLOW_ERROR;
+    return scope ? exec(r, scope, node->list) : FLOW_ERROR;
 }
 
 /* The body's text through the block's filters, in *out. */
@@ -430,9 +433,9 @@ static enum flow exec_if(struct render *r, struct scope *scope, const struct nod
         if (test.kind == V_ERROR)
             return FLOW_ERROR;
         if (nib_tpl_truth(test))
-            return nib_tpl_exec(r, scope, branch->list);
+            return exec(r, scope, branch->list);
     }
-    return nib_tpl_exec(r, scope, node->otherwise);
+    return exec(r, scope, node->otherwise);
 }
 
 static enum flow exec_with(struct render *r, struct scope *outer, const struct node *node)
@@ -442,7 +445,7 @@ static enum flow exec_with(struct render *r, struct scope *outer, const struct n
         if (!nib_tpl_assign_target(r, scope, param->target, nib_tpl_eval(r, outer, param->a)))
             return FLOW_ERROR;
     }
-    return scope ? nib_tpl_exec(r, scope, node->list) : FLOW_ERROR;
+    return scope ? exec(r, scope, node->list) : FLOW_ERROR;
 }
 
 static enum flow exec_one(struct render *r, struct scope *scope, const struct node *node)
@@ -476,7 +479,7 @@ static enum flow exec_one(struct render *r, struct scope *scope, const struct no
     case S_WITH:
         return exec_with(r, scope, node);
     case S_PRINT:
-        return nib_tpl_exec(r, scope, node->list);
+        return exec(r, scope, node->list);
     case S_SCOPE:
         return exec_scope(r, scope, node);
     case S_BLOCK:
@@ -493,7 +496,7 @@ static enum flow exec_one(struct render *r, struct scope *scope, const struct no
     return r->failed ? FLOW_ERROR : FLOW_NEXT;
 }
 
-enum flow nib_tpl_exec(struct render *r, struct scope *scope, const struct node *body)
+static enum flow exec(struct render *r, struct scope *scope, const struct node *body)
 {
     if (!nib_tpl_enter(r))
         return FLOW_ERROR;
@@ -510,5 +513,5 @@ bool nib_tpl_run(struct render *r, const struct node *body, struct dict *context
 {
     r->context = context;
     struct scope *scope = nib_tpl_scope_new(r, NULL, body->unset);
-    return scope && nib_tpl_exec(r, scope, body->list) != FLOW_ERROR;
+    return scope && exec(r, scope, body->list) != FLOW_ERROR;
 }

@@ -225,7 +225,6 @@ struct dict *nib_tpl_dict_new(struct render *r);
 bool nib_tpl_dict_set(struct render *r, struct dict *dict, struct value key, struct value value);
 /* NULL: no such key, or it cannot be a key. */
 struct value *nib_tpl_dict_get(struct render *r, const struct dict *dict, struct value key);
-struct value *nib_tpl_dict_get_c(struct render *r, const struct dict *dict, const char *key);
 struct value nib_tpl_dict_value(struct dict *dict); /* NULL: V_ERROR */
 
 struct value nib_tpl_undefined(struct render *r, struct value object, struct value name);
@@ -272,10 +271,5 @@ enum { NIB_TPL_FLOAT_CHARS = 40 };
 
 /* The shortest decimal that reads back as d, in Python's layout: "1.0", "1e-05", "inf". */
 size_t nib_tpl_float_repr(char out[NIB_TPL_FLOAT_CHARS], double d);
-
-static inline bool nib_tpl_is_error(struct value v)
-{
-    return v.kind == V_ERROR;
-}
 
 #endif
