@@ -324,7 +324,7 @@ static struct node *parse_for(struct parser *p)
     return !has_else || parse_block_to(p, &node->otherwise, "endfor") ? node : NULL;
 }
 
-/* The elif branches are a chain through `otherwise`, but not nested: see S_IF in exec. */
+/* if and elif are branches side by side, so that a long chain is not a deep tree. */
 static struct node *parse_if(struct parser *p)
 {
     static const char *const ends[] = {"elif", "else", "endif", NULL};

@@ -33,7 +33,7 @@ enum node_kind {
     /* statements */
     S_TEXT,     /* value */
     S_OUTPUT,   /* {{ a }} */
-    S_IF,       /* a: list; otherwise */
+    S_IF,       /* list of branches, each S_IF with a: list; otherwise */
     S_FOR,      /* target in a (if b): list; otherwise; op: is it recursive? */
     S_SET,      /* target = a */
     S_SETBLOCK, /* target = list, through the filters a or NULL */
