@@ -4,15 +4,15 @@
  * Rules that hold for every function here:
  *   - Who creates frees; freeing NULL is fine.  Memory the library hands out as `char **` or
  *     `int32_t **` is released with nib_free().
- *   - A function that can fail returns enum nib_status and, where `err` is not NULL, a sentence with the
- *     cause and the next step.  On failure the out parameters are set to NULL or 0.  The library never
- *     prints, exits or aborts.
- *   - A model is read-only and may be shared by threads.  A context, a sampler and a text stream are
- *     used by one thread at a time.
- *   - Ids are int32_t and count from 0; text is UTF-8 and need not end in a zero byte where a length
- *     is passed.
- *   - For one model file, one input and one set of options, logits are equal bit for bit on every CPU,
- *     thread count, batch and chunking (docs/numerics.md).
+ *   - A function that can fail returns enum nib_status and, where `err` is not NULL, a sentence
+ * with the cause and the next step.  On failure the out parameters are set to NULL or 0.  The
+ * library never prints, exits or aborts.
+ *   - A model is read-only and may be shared by threads.  A context, a sampler and a text stream
+ * are used by one thread at a time.
+ *   - Ids are int32_t and count from 0; text is UTF-8 and need not end in a zero byte where a
+ * length is passed.
+ *   - For one model file, one input and one set of options, logits are equal bit for bit on every
+ * CPU, thread count, batch and chunking (docs/numerics.md).
  *
  * Example (compiled and run as a test):
  *
@@ -55,7 +55,8 @@ extern "C" {
 NIB_API const char *nib_version(void); /* of the library that is linked, "0.1.0" */
 NIB_API void nib_free(void *memory);   /* what the library handed out */
 
-/* ---- errors ----------------------------------------------------------------------------------- */
+/* ---- errors -----------------------------------------------------------------------------------
+ */
 
 enum nib_status {
     NIB_OK = 0,
@@ -75,7 +76,8 @@ struct nib_error {
     char message[508]; /* one sentence, UTF-8, control characters escaped */
 };
 
-/* ---- models ----------------------------------------------------------------------------------- */
+/* ---- models -----------------------------------------------------------------------------------
+ */
 
 struct nib_model;
 
@@ -110,22 +112,22 @@ struct nib_model_info {
     const char *pre_tokenizer; /* "smollm", or "" where the kind has none */
     const char *chat_template; /* Jinja source, NULL if the file has none */
     uint32_t n_vocab, n_ctx_train, n_layers, n_embd, n_heads, n_kv_heads, d_head, n_ff;
-    uint64_t n_params;         /* weights, each counted once */
-    uint64_t n_file_bytes;     /* tensor data in the file */
-    uint64_t n_packed_bytes;   /* the same in memory */
-    uint64_t n_token_bytes;    /* weight bytes read to generate one token */
-    int32_t bos_id, eos_id;    /* -1 if the model has none */
-    bool adds_bos, adds_eos;   /* by NIB_ADD_SPECIAL */
+    uint64_t n_params;       /* weights, each counted once */
+    uint64_t n_file_bytes;   /* tensor data in the file */
+    uint64_t n_packed_bytes; /* the same in memory */
+    uint64_t n_token_bytes;  /* weight bytes read to generate one token */
+    int32_t bos_id, eos_id;  /* -1 if the model has none */
+    bool adds_bos, adds_eos; /* by NIB_ADD_SPECIAL */
 };
 
 /* Valid until the model is closed. */
 NIB_API const struct nib_model_info *nib_model_info(const struct nib_model *model);
 
 struct nib_tensor_info {
-    const char *name;      /* "blk.0.attn_q.weight" */
-    const char *type;      /* in the file: "Q4_1" */
-    uint32_t n_dims;       /* 1..4 */
-    uint64_t dims[4];      /* columns first, as GGUF has them */
+    const char *name; /* "blk.0.attn_q.weight" */
+    const char *type; /* in the file: "Q4_1" */
+    uint32_t n_dims;  /* 1..4 */
+    uint64_t dims[4]; /* columns first, as GGUF has them */
     uint64_t n_file_bytes;
     uint64_t n_packed_bytes;
 };
@@ -138,16 +140,20 @@ NIB_API void nib_model_tensor(const struct nib_model *model, size_t i, struct ni
 NIB_API bool nib_model_metadata(const struct nib_model *model, size_t i, const char **key,
                                 const char **value);
 
-/* ---- text and ids ----------------------------------------------------------------------------- */
+/* ---- text and ids -----------------------------------------------------------------------------
+ */
 
 enum {
-    NIB_ADD_SPECIAL = 1,   /* add BOS and EOS as the model's file says */
-    NIB_PARSE_SPECIAL = 2, /* take "<|im_end|>" in the text for the special token, not for its letters */
-    NIB_CLEAN_SPACES = 4,  /* nib_detokenize(): take out blanks, as before "?", where the model's own
-                              tokenizer does (clean_up_tokenization_spaces); loses such blanks of the text */
+    NIB_ADD_SPECIAL = 1, /* add BOS and EOS as the model's file says */
+    NIB_PARSE_SPECIAL =
+        2, /* take "<|im_end|>" in the text for the special token, not for its letters */
+    NIB_CLEAN_SPACES =
+        4, /* nib_detokenize(): take out blanks, as before "?", where the model's own
+              tokenizer does (clean_up_tokenization_spaces); loses such blanks of the text */
 };
 
-/* Invalid UTF-8 in `text` is encoded as the model's byte tokens where it has them, else as U+FFFD. */
+/* Invalid UTF-8 in `text` is encoded as the model's byte tokens where it has them, else as U+FFFD.
+ */
 NIB_API enum nib_status nib_tokenize(const struct nib_model *model, const char *text,
                                      size_t n_bytes, unsigned flags, int32_t **ids, size_t *n_ids,
                                      struct nib_error *err);
@@ -165,8 +171,9 @@ NIB_API const char *nib_token_name(const struct nib_model *model, int32_t id);
 NIB_API bool nib_token_is_end(const struct nib_model *model, int32_t id);
 
 /*
- * Streaming detokenisation: never half a character.  push() gives the text that `id` completed, valid
- * until the next call; end() gives what is left, incomplete bytes as U+FFFD.  Special tokens give "".
+ * Streaming detokenisation: never half a character.  push() gives the text that `id` completed,
+ * valid until the next call; end() gives what is left, incomplete bytes as U+FFFD.  Special tokens
+ * give "".
  */
 struct nib_text_stream;
 NIB_API enum nib_status nib_text_stream_create(struct nib_text_stream **out,
@@ -190,15 +197,16 @@ NIB_API enum nib_status nib_chat_format(const struct nib_model *model, const cha
                                         bool add_generation_prompt, char **text,
                                         struct nib_error *err);
 
-/* ---- contexts: the KV cache and the evaluation of tokens --------------------------------------- */
+/* ---- contexts: the KV cache and the evaluation of tokens ---------------------------------------
+ */
 
 struct nib_context;
 
 enum nib_kv_type { NIB_KV_F16, NIB_KV_F32 };
 
 struct nib_context_params {
-    uint32_t n_ctx;       /* positions a sequence may have; 0: what the model was trained for */
-    uint32_t n_batch;     /* tokens computed at once, 1..4096; longer batches are cut; default 512 */
+    uint32_t n_ctx;   /* positions a sequence may have; 0: what the model was trained for */
+    uint32_t n_batch; /* tokens computed at once, 1..4096; longer batches are cut; default 512 */
     uint32_t n_sequences; /* independent sequences; default 1 */
     uint32_t n_logits;    /* rows of logits one nib_evaluate() may ask for; default n_sequences */
     int n_threads;        /* 0: nib_machine_query()'s n_threads */
@@ -224,14 +232,14 @@ NIB_API const struct nib_context_info *nib_context_info(const struct nib_context
 
 struct nib_batch {
     size_t n_tokens;
-    const int32_t *ids;          /* [n_tokens] */
-    const uint32_t *sequences;   /* [n_tokens], or NULL: all of sequence 0 */
-    const bool *wants_logits;    /* [n_tokens], or NULL: the last token of each sequence */
+    const int32_t *ids;        /* [n_tokens] */
+    const uint32_t *sequences; /* [n_tokens], or NULL: all of sequence 0 */
+    const bool *wants_logits;  /* [n_tokens], or NULL: the last token of each sequence */
 };
 
 /*
- * Append tokens to their sequences, in order, and compute the logits that were asked for.  A failure
- * leaves every sequence as it was.
+ * Append tokens to their sequences, in order, and compute the logits that were asked for.  A
+ * failure leaves every sequence as it was.
  */
 NIB_API enum nib_status nib_evaluate(struct nib_context *context, const struct nib_batch *batch,
                                      struct nib_error *err);
@@ -244,24 +252,26 @@ NIB_API const float *nib_logits(const struct nib_context *context, size_t i);
 NIB_API uint32_t nib_sequence_length(const struct nib_context *context, uint32_t sequence);
 NIB_API void nib_sequence_truncate(struct nib_context *context, uint32_t sequence, uint32_t n);
 
-/* Make a running nib_evaluate() return NIB_ERROR_CANCELLED soon.  From any thread or signal handler;
- * a call while nothing runs has no effect. */
+/* Make a running nib_evaluate() return NIB_ERROR_CANCELLED soon.  From any thread or signal
+ * handler; a call while nothing runs has no effect. */
 NIB_API void nib_context_cancel(struct nib_context *context);
 
-/* ---- choosing the next token ------------------------------------------------------------------ */
+/* ---- choosing the next token ------------------------------------------------------------------
+ */
 
 struct nib_sampler;
 
 struct nib_sampler_params {
     uint64_t seed;
-    uint32_t sequence;   /* tells parallel sequences with one seed apart */
-    float temperature;   /* 0: greedy; default 0.8 */
-    int32_t top_k;       /* 0: off; default 40 */
-    float top_p;         /* 1: off; default 0.95 */
-    float min_p;         /* 0: off; default 0.05 */
-    float repeat_penalty;    /* over prompt and output: logits > 0 are divided by it, others multiplied;
-                                1: off, the default */
-    int32_t repeat_last_n;   /* how many of the latest ids the penalties look at; -1: all; default 64 */
+    uint32_t sequence;    /* tells parallel sequences with one seed apart */
+    float temperature;    /* 0: greedy; default 0.8 */
+    int32_t top_k;        /* 0: off; default 40 */
+    float top_p;          /* 1: off; default 0.95 */
+    float min_p;          /* 0: off; default 0.05 */
+    float repeat_penalty; /* over prompt and output: logits > 0 are divided by it, others
+                             multiplied; 1: off, the default */
+    int32_t
+        repeat_last_n; /* how many of the latest ids the penalties look at; -1: all; default 64 */
     float frequency_penalty; /* over the output: times the count; default 0 */
     float presence_penalty;  /* over the output: once; default 0 */
     bool wants_logprob;      /* fill nib_choice.logprob */
@@ -293,7 +303,8 @@ NIB_API const char *nib_sampler_describe(const struct nib_sampler *sampler);
 /* The id of the largest logit, the lowest such id. */
 NIB_API int32_t nib_argmax(const float *logits, size_t n_vocab);
 
-/* ---- the machine ------------------------------------------------------------------------------ */
+/* ---- the machine ------------------------------------------------------------------------------
+ */
 
 struct nib_machine_info {
     char cpu_name[64];

@@ -34,18 +34,18 @@ static inline bool nib_str_equal(struct nib_str a, struct nib_str b)
 }
 
 /*
- * Write status and sentence to `err` (may be NULL) and return the status, so that a failing function
- * ends in `return nib_fail(err, NIB_ERROR_FILE, "%s: ...", path)`.  A sentence names what was found,
- * where, what was expected, and the next step.  Control characters and broken UTF-8 in the result are
- * replaced, as names come from files.
+ * Write status and sentence to `err` (may be NULL) and return the status, so that a failing
+ * function ends in `return nib_fail(err, NIB_ERROR_FILE, "%s: ...", path)`.  A sentence names what
+ * was found, where, what was expected, and the next step.  Control characters and broken UTF-8 in
+ * the result are replaced, as names come from files.
  */
 enum nib_status nib_fail(struct nib_error *err, enum nib_status status, const char *format, ...)
     NIB_PRINTF(3, 4);
 
 /*
- * Copy text that may hold anything so that a terminal can show it: control and format characters and
- * bytes that are not UTF-8 become \n, \t, \xNN or \uNNNN, and "..." ends what `cap` bytes, the final
- * zero included, cannot hold.  Returns the length.
+ * Copy text that may hold anything so that a terminal can show it: control and format characters
+ * and bytes that are not UTF-8 become \n, \t, \xNN or \uNNNN, and "..." ends what `cap` bytes, the
+ * final zero included, cannot hold.  Returns the length.
  */
 size_t nib_escape(char *out, size_t cap, const char *text, size_t n_bytes);
 

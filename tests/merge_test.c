@@ -52,7 +52,7 @@ static void make_random_vocabulary(struct random_vocabulary *v, const char *cons
         strcpy(left, v->text[next_random(state) % v->n_tokens]);
         strcpy(right, v->text[next_random(state) % v->n_tokens]);
         char joined[2 * MAX_LEN + 1];
-        snprintf(joined, sizeof(joined), "%.24s%.24s", left, right);
+        snprintf(joined, sizeof(joined), "%.12s%.12s", left, right);
         if (strlen(joined) > MAX_LEN || v->n_merges == NIB_COUNT(v->merges) ||
             (!allows_inner_blanks && has_inner_blank(joined)))
             continue;
@@ -74,7 +74,7 @@ static bool pair_rank(const struct random_vocabulary *v, bool is_spm, const char
 {
     char text[4 * MAX_LEN + 2];
     if (is_spm) {
-        snprintf(text, sizeof(text), "%.24s%.24s", left, right);
+        snprintf(text, sizeof(text), "%.12s%.12s", left, right);
         const int id = find_token(v, text);
         *rank = id < 0 ? 0 : -v->scores[id];
         return id >= 0;
