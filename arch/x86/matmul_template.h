@@ -236,6 +236,15 @@ INLINE void tile_simple(const struct nib_matmul *m, size_t g, size_t row, size_t
         scale_in(acc, idot, vfloat_f16(scale), d, n);
         if (has_min)
             min_in(acc, vfloat_f16(min), s, n);
+        if (n <= 2) { /* few tokens: a stream through memory, whose planes are too short for the CPU
+                         to follow by itself */
+            const size_t ahead = m->w->planes.n_bytes;
+            for (int line = 0; line < (bits == 8 ? 8 : 4); line++)
+                _mm_prefetch((const char *)codes + ahead + line * 64, _MM_HINT_T0);
+            _mm_prefetch((const char *)scale + ahead, _MM_HINT_T0);
+            if (has_min)
+                _mm_prefetch((const char *)min + ahead, _MM_HINT_T0);
+        }
         codes += bits == 8 ? 512 : 256;
         scale += 32;
         min += 32;
