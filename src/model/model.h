@@ -40,7 +40,7 @@ struct nib_linear {
  * of any model's work, and what they feed (keys and values above all) is sensitive.  So does the
  * head, the last place where rounding shows, whose time goes into reading it.
  */
-enum { NIB_SMALL_MATRIX = 1 << 17 }; /* weights */
+enum { NIB_SMALL_MATRIX = 1 << 16 }; /* weights */
 
 static inline enum nib_act_kind nib_linear_act(const struct nib_linear *l, bool is_head)
 {
