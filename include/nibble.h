@@ -14,7 +14,7 @@
  *   - For one model file, one input and one set of options, logits are equal bit for bit on every
  * CPU, thread count, batch and chunking (docs/numerics.md).
  *
- * Example (compiled and run as a test):
+ * Example:
  *
  *     struct nib_model *model;
  *     struct nib_context *context;
