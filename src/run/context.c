@@ -86,9 +86,7 @@ static size_t place(struct nib_context *context, uint8_t *base)
     const size_t n_attended = (size_t)c->n_heads * c->d_head;
     const size_t n_keyed = (size_t)c->n_kv_heads * c->d_head;
     const size_t n_most = n > n_logits ? n : n_logits;
-    size_t n_widest = n_attended > c->n_embd ? n_attended : c->n_embd;
-    n_widest = n_widest > c->n_ff ? n_widest : c->n_ff;
-    n_widest = (n_widest + 15) & ~(size_t)15;
+    const size_t n_widest = nib_step_widest_row(c);
     size_t used = 0;
 
     w->x = cut_buffer(base, &used, n, c->n_embd);

@@ -11,8 +11,7 @@ enum {
     PAIR_FLOATS = 2 * PAIR_ROWS * PAIR_GROUPS * NIB_GROUP, /* 32 KB */
 };
 
-/* The longest row that is ever prepared, in whole cache lines. */
-static size_t widest_row(const struct nib_config *c)
+size_t nib_step_widest_row(const struct nib_config *c)
 {
     size_t n = (size_t)c->n_heads * c->d_head;
     n = n > c->n_embd ? n : c->n_embd;
@@ -225,7 +224,7 @@ static void logits(struct nib_step *s)
 
 size_t nib_step_scratch_bytes(const struct nib_config *c)
 {
-    const size_t n_widest = widest_row(c);
+    const size_t n_widest = nib_step_widest_row(c);
     size_t n_bytes = (n_widest + PAIR_FLOATS) * sizeof(float) + nib_attention_scratch_bytes(c);
     for (int kind = 0; kind < NIB_ACT_COUNT; kind++)
         n_bytes += nib_act_bytes((enum nib_act_kind)kind, NIB_FEW_ROWS, n_widest);
@@ -238,7 +237,7 @@ void nib_step_run(void *data, int thread, int n_threads)
     const struct nib_model *model = w->model;
     struct nib_step s = {
         .work = w, .kernels = &model->kernels, .thread = thread, .n_threads = n_threads};
-    const size_t n_widest = widest_row(&model->config);
+    const size_t n_widest = nib_step_widest_row(&model->config);
     uint8_t *memory = w->scratch + (size_t)thread * w->scratch_bytes;
     for (int kind = 0; kind < NIB_ACT_COUNT; kind++) {
         s.act[kind] = memory;

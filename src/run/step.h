@@ -101,6 +101,9 @@ struct nib_buffer nib_step_attention_output(struct nib_step *s);
 size_t nib_attention_scratch_bytes(const struct nib_config *config);
 size_t nib_attention_partial_floats(const struct nib_config *config);
 
+/* The longest row that is ever prepared, in whole cache lines. */
+size_t nib_step_widest_row(const struct nib_config *config);
+
 /* Memory of one thread: nib_work.scratch_bytes. */
 size_t nib_step_scratch_bytes(const struct nib_config *config);
 
