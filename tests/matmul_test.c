@@ -1,0 +1,255 @@
+/*
+ * Matrix products: every packing on every backend this CPU has, against scalar with memcmp, at odd
+ * shapes and slices, with the activations up to an unreadable page; and scalar's integer sums
+ * against 64 bits. NIB_TEST_SHAPES: random shapes for each packing (default 40).
+ */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "guard.h"
+#include "half.h"
+#include "kernels.h"
+
+enum codes { RANDOM_CODES, LARGEST_CODES, CODE_KINDS };
+
+static uint32_t seed = 1;
+
+static uint32_t next(void)
+{
+    seed = seed * 1664525 + 1013904223;
+    return seed >> 8;
+}
+
+static float small_float(void)
+{
+    return (float)((int)(next() % 2001) - 1000) / 997.0f;
+}
+
+static void put_f16(uint8_t *p, float x)
+{
+    const uint16_t half = nib_f32_to_f16(x);
+    memcpy(p, &half, 2);
+}
+
+/* Scales of both signs, some zero, some denormal. */
+static void fill_scales(uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        put_f16(p + 2 * i, next() % 9 == 0 ? 0.0f : next() % 9 == 0 ? 0x1p-20f : small_float());
+}
+
+static void fill_group(const struct nib_matrix *w, uint8_t *group, enum codes codes)
+{
+    const struct nib_pack_info *info = nib_pack_info(w->pack);
+    const struct nib_planes *p = &w->planes;
+    const size_t n_values = (size_t)w->n_cols * NIB_GROUP;
+    if (info->float_bytes) {
+        for (size_t i = 0; i < n_values; i++) {
+            const float x = small_float();
+            const uint16_t half = w->pack == NIB_PACK_F16 ? nib_f32_to_f16(x) : nib_f32_to_bf16(x);
+            if (w->pack == NIB_PACK_F32)
+                memcpy(group + 4 * i, &x, 4);
+            else
+                memcpy(group + 2 * i, &half, 2);
+        }
+        return;
+    }
+    for (size_t i = 0; i < p->n_bytes; i++)
+        group[i] = codes == LARGEST_CODES && i < p->scale ? 0xff : (uint8_t)next();
+    const size_t n_blocks = w->n_cols / NIB_BLOCK, n_supers = w->n_cols / NIB_SUPER;
+    if (info->super) {
+        fill_scales(group + p->super, n_supers * info->super / 2);
+    } else {
+        fill_scales(group + p->scale, n_blocks * NIB_GROUP);
+        if (info->min)
+            fill_scales(group + p->min, n_blocks * NIB_GROUP);
+    }
+}
+
+struct product {
+    struct nib_matrix w;
+    uint8_t *weights;
+    struct nib_act x;
+    void *activations;
+    size_t n_activation_bytes;
+    float *bias;
+    size_t n_tokens;
+};
+
+static void make_product(struct product *p, enum nib_pack pack, uint32_t n_rows, uint32_t n_cols,
+                         size_t n_tokens, enum codes codes)
+{
+    const enum nib_act_kind kind = nib_pack_info(pack)->act;
+    p->w = nib_matrix_shape(pack, n_rows, n_cols);
+    p->weights = guard_alloc(p->w.n_groups * p->w.planes.n_bytes, 64);
+    for (size_t g = 0; g < p->w.n_groups; g++)
+        fill_group(&p->w, p->weights + g * p->w.planes.n_bytes, codes);
+    p->w.data = p->weights;
+    p->n_tokens = n_tokens;
+    p->n_activation_bytes = nib_act_bytes(kind, n_tokens, n_cols);
+    p->activations = guard_alloc(p->n_activation_bytes, 64);
+    memset(p->activations, 0, p->n_activation_bytes);
+    p->x = nib_act_place(kind, n_tokens, n_cols, p->activations);
+    p->bias = guard_alloc(p->w.n_groups * NIB_GROUP * sizeof(float), 64);
+    for (size_t i = 0; i < p->w.n_groups * NIB_GROUP; i++)
+        p->bias[i] = small_float();
+
+    struct nib_kernels scalar;
+    nib_kernels_init(&scalar, 0);
+    float *row = malloc(n_cols * sizeof(float));
+    for (size_t t = 0; t < n_tokens; t++) {
+        for (uint32_t k = 0; k < n_cols; k++)
+            row[k] = codes == LARGEST_CODES ? 1.5f : small_float();
+        scalar.quantize[kind](&p->x, t, row);
+    }
+    free(row);
+}
+
+static void free_product(struct product *p)
+{
+    assert_true(guard_free(p->weights, p->w.n_groups * p->w.planes.n_bytes, 64));
+    assert_true(guard_free(p->activations, p->n_activation_bytes, 64));
+    assert_true(guard_free(p->bias, p->w.n_groups * NIB_GROUP * sizeof(float), 64));
+}
+
+static void run(const struct product *p, unsigned features, struct nib_matmul m)
+{
+    struct nib_kernels k;
+    nib_kernels_init(&k, features);
+    m.w = &p->w;
+    m.x = &p->x;
+    k.matmul[p->w.pack](&m);
+}
+
+/* One slice on every level; results in memory that ends at an unreadable page. */
+static void check_slice(const struct product *p, struct nib_matmul m)
+{
+    const size_t n_groups = m.group_end - m.group_begin, n = m.token_end - m.token_begin;
+    const size_t n_bytes = n * n_groups * NIB_GROUP * sizeof(float);
+    float *expected = guard_alloc(n_bytes, 64), *got = guard_alloc(n_bytes, 64);
+    m.y_stride = n_groups * NIB_GROUP;
+    memset(expected, 0x3e, n_bytes);
+    m.y = expected;
+    run(p, 0, m);
+    char list[128];
+    snprintf(list, sizeof(list), "%s", nib_isa_list(nib_cpu_features()));
+    for (char *rest, *isa = strtok_r(list, " ", &rest); isa; isa = strtok_r(NULL, " ", &rest)) {
+        unsigned features;
+        assert_true(nib_isa_features(isa, &features));
+        memset(got, 0x3e, n_bytes);
+        m.y = got;
+        run(p, features, m);
+        if (memcmp(got, expected, n_bytes) != 0)
+            fail_msg("%s on %s: %u x %u, %zu tokens differ from scalar",
+                     nib_pack_info(p->w.pack)->name, isa, p->w.n_rows, p->w.n_cols, n);
+    }
+    assert_true(guard_free(expected, n_bytes, 64));
+    assert_true(guard_free(got, n_bytes, 64));
+}
+
+static size_t n_shapes(void)
+{
+    const char *text = getenv("NIB_TEST_SHAPES");
+    return text ? (size_t)strtoul(text, NULL, 10) : 40;
+}
+
+static void test_every_backend_equals_scalar(void **state)
+{
+    (void)state;
+    print_message("levels: %s\n", nib_isa_list(nib_cpu_features()));
+    for (int pack = 0; pack < NIB_PACK_COUNT; pack++)
+        for (size_t i = 0; i < n_shapes(); i++) {
+            const struct nib_pack_info *info = nib_pack_info((enum nib_pack)pack);
+            const uint32_t unit = info->super ? NIB_SUPER : info->float_bytes ? 1 : NIB_BLOCK;
+            const uint32_t n_cols = unit * (1 + next() % (unit == 1 ? 90 : 5));
+            struct product p;
+            make_product(&p, (enum nib_pack)pack, 1 + next() % 150, n_cols, 1 + next() % 40,
+                         (enum codes)(i % CODE_KINDS));
+            struct nib_matmul m = {.group_end = p.w.n_groups, .token_end = p.n_tokens};
+            check_slice(&p, m);
+            m.bias = p.bias;
+            m.accumulate = true;
+            m.group_begin = next() % p.w.n_groups;
+            m.token_begin = next() % p.n_tokens;
+            check_slice(&p, m);
+            free_product(&p);
+        }
+}
+
+/* Power-of-two scales make the float result exact: it is the 64-bit dot of codes. */
+static void test_integer_sums_are_exact(void **state)
+{
+    (void)state;
+    for (int pack = NIB_PACK_Q4_0; pack <= NIB_PACK_Q8_0; pack++) {
+        struct product p;
+        make_product(&p, (enum nib_pack)pack, 16, 64, 3, LARGEST_CODES);
+        for (size_t i = 0; i < 2 * NIB_GROUP; i++) {
+            put_f16(p.weights + p.w.planes.scale + 2 * i, 1.0f);
+            if (nib_pack_info((enum nib_pack)pack)->min)
+                put_f16(p.weights + p.w.planes.min + 2 * i, 0.0f);
+        }
+        for (size_t i = 0; i < 2 * 3; i++)
+            p.x.d[i] = 1.0f;
+        float y[3 * NIB_GROUP];
+        run(&p, nib_cpu_features(),
+            (struct nib_matmul){.y = y, .y_stride = NIB_GROUP, .group_end = 1, .token_end = 3});
+        const int zero_shift = nib_pack_info((enum nib_pack)pack)->zero_shift;
+        for (size_t t = 0; t < 3; t++)
+            for (int r = 0; r < NIB_GROUP; r++) {
+                int64_t sum = 0;
+                for (size_t k = 0; k < 64; k++)
+                    sum += (int64_t)(nib_matrix_code(&p.w, p.weights, r, k) -
+                                     (zero_shift ? 1 << zero_shift : 0)) *
+                           p.x.q[(k / NIB_BLOCK * 3 + t) * NIB_BLOCK + k % NIB_BLOCK];
+                assert_true(y[t * NIB_GROUP + (size_t)r] == (float)sum);
+            }
+        free_product(&p);
+    }
+}
+
+/* A kernel that skips a block would not notice. */
+static void test_one_flipped_code_changes_the_output(void **state)
+{
+    (void)state;
+    for (int pack = NIB_PACK_Q4_0; pack < NIB_PACK_COUNT; pack++) {
+        const uint32_t n_cols = 2 * NIB_SUPER;
+        struct product p;
+        make_product(&p, (enum nib_pack)pack, 16, n_cols, 1, LARGEST_CODES);
+        const struct nib_pack_info *info = nib_pack_info((enum nib_pack)pack);
+        uint8_t *scales = p.weights + (info->super ? p.w.planes.super : p.w.planes.scale);
+        const size_t n_scales = info->super ? 2 * info->super / 2 : n_cols / NIB_BLOCK * NIB_GROUP;
+        for (size_t i = 0; i < n_scales; i++)
+            put_f16(scales + 2 * i, 1.0f);
+        if (info->super)
+            memset(p.weights + p.w.planes.scale, 1, n_cols / NIB_BLOCK * info->scale);
+        float before[NIB_GROUP], after[NIB_GROUP];
+        struct nib_matmul m = {.y_stride = NIB_GROUP, .group_end = 1, .token_end = 1};
+        m.y = before;
+        run(&p, nib_cpu_features(), m);
+        m.y = after;
+        for (size_t block = 0; block < n_cols / NIB_BLOCK; block++) {
+            uint8_t *code = p.weights + block * info->codes + next() % info->codes;
+            *code ^= 1;
+            run(&p, nib_cpu_features(), m);
+            *code ^= 1;
+            assert_memory_not_equal(before, after, sizeof(before));
+        }
+        free_product(&p);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_backend_equals_scalar),
+        cmocka_unit_test(test_integer_sums_are_exact),
+        cmocka_unit_test(test_one_flipped_code_changes_the_output),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
