@@ -1,7 +1,7 @@
 """Drives `nibble chat` through a pseudo-terminal, as a person would.
 
 usage: chat_terminal.py [--interrupt] COMMAND ARGUMENTS...
-With --interrupt only: Ctrl-C during a long answer stops it, and the program answers again.
+With --interrupt only: Ctrl-C during a long answer stops it, and the program goes on.
 """
 
 import os
@@ -82,16 +82,16 @@ def converse(command):
 
 
 def interrupt(command):
+    # How long an answer would get is the model's affair: each is cut.
     terminal = Terminal(command)
     terminal.wait_for_prompt()
-    terminal.type("Count from one to one thousand, in words, and leave none out.\n")
-    terminal.wait_for("\n")
-    time.sleep(1)
-    terminal.type("\x03")
-    terminal.wait_for_prompt(20)
-    terminal.type("Say yes.\n")
-    terminal.wait_for("first token after")
-    terminal.wait_for_prompt()
+    for message in ("Write a very long story about a king.", "Go on."):
+        terminal.type(message + "\n")
+        terminal.wait_for("\n")
+        time.sleep(1)
+        terminal.type("\x03")
+        terminal.wait_for("first token after", 20)
+        terminal.wait_for_prompt(20)
     terminal.type("/exit\n")
     code = terminal.exit_code()
     if code != 0:

@@ -403,7 +403,7 @@ turns = [tuple(map(int, m)) for m in re.findall(
 assert len(turns) == 2 and turns[1][1] <= turns[1][0] - turns[0][0] + 1, turns
 EOF
     if $has_terminals; then
-        python3 "$here/chat_terminal.py" --interrupt "$nibble" chat "$big_model" >out 2>err
+        python3 "$here/chat_terminal.py" --interrupt "$nibble" chat "$big_model" --temp 0 >out 2>err
         check "Ctrl-C stops the answer, not the program" [ $? = 0 ]
     fi
     "$nibble" run "$big_model" -p 'Once upon a time' --ignore-eos >out 2>err &
