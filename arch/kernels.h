@@ -11,8 +11,7 @@
 
 #include "act.h"
 
-/* ---- CPU features -----------------------------------------------------------------------------
- */
+/* ---- CPU features --------------------------------------------------------------------------- */
 
 /* A feature counts only if the CPU and the operating system have it. */
 enum {
@@ -25,8 +24,7 @@ enum {
 unsigned nib_cpu_features(void);  /* of this machine */
 void nib_cpu_name(char name[64]); /* "AMD EPYC ...", "" if unknown */
 
-/* ---- matrix products ---------------------------------------------------------------------------
- */
+/* ---- matrix products ------------------------------------------------------------------------ */
 
 /*
  * y[t][r] = bias[r] + sum over k of w[r][k] x[t][k]
@@ -50,8 +48,7 @@ struct nib_matmul {
 
 typedef void nib_matmul_fn(const struct nib_matmul *m);
 
-/* ---- attention ---------------------------------------------------------------------------------
- */
+/* ---- attention ------------------------------------------------------------------------------ */
 
 enum {
     NIB_TILE = 64,     /* keys of a tile of the online softmax */
@@ -84,8 +81,7 @@ struct nib_softmax {
     float sum[16]; /* key i adds to sum[i % 16]; combined by the tree of rule 4 when merged */
 };
 
-/* ---- the table ---------------------------------------------------------------------------------
- */
+/* ---- the table ------------------------------------------------------------------------------ */
 
 enum nib_activation {
     NIB_ACTIVATION_SILU,      /* x / (1 + exp(-x)), by nib_exp */

@@ -5,14 +5,14 @@
  *   - Who creates frees; freeing NULL is fine.  Memory the library hands out as `char **` or
  *     `int32_t **` is released with nib_free().
  *   - A function that can fail returns enum nib_status and, where `err` is not NULL, a sentence
- * with the cause and the next step.  On failure the out parameters are set to NULL or 0.  The
- * library never prints, exits or aborts.
+ *     with the cause and the next step.  On failure the out parameters are set to NULL or 0.
+ *     The library never prints, exits or aborts.
  *   - A model is read-only and may be shared by threads.  A context, a sampler and a text stream
- * are used by one thread at a time.
+ *     are used by one thread at a time.
  *   - Ids are int32_t and count from 0; text is UTF-8 and need not end in a zero byte where a
- * length is passed.
+ *     length is passed.
  *   - For one model file, one input and one set of options, logits are equal bit for bit on every
- * CPU, thread count, batch and chunking (docs/numerics.md).
+ *     CPU, thread count, batch and chunking (docs/numerics.md).
  *
  * Example:
  *
@@ -55,8 +55,7 @@ extern "C" {
 NIB_API const char *nib_version(void); /* of the library that is linked, "0.1.0" */
 NIB_API void nib_free(void *memory);   /* what the library handed out */
 
-/* ---- errors -----------------------------------------------------------------------------------
- */
+/* ---- errors --------------------------------------------------------------------------------- */
 
 enum nib_status {
     NIB_OK = 0,
@@ -76,8 +75,7 @@ struct nib_error {
     char message[508]; /* one sentence, UTF-8, control characters escaped */
 };
 
-/* ---- models -----------------------------------------------------------------------------------
- */
+/* ---- models --------------------------------------------------------------------------------- */
 
 struct nib_model;
 
@@ -140,8 +138,7 @@ NIB_API void nib_model_tensor(const struct nib_model *model, size_t i, struct ni
 NIB_API bool nib_model_metadata(const struct nib_model *model, size_t i, const char **key,
                                 const char **value);
 
-/* ---- text and ids -----------------------------------------------------------------------------
- */
+/* ---- text and ids --------------------------------------------------------------------------- */
 
 enum {
     NIB_ADD_SPECIAL = 1, /* add BOS and EOS as the model's file says */
@@ -197,8 +194,7 @@ NIB_API enum nib_status nib_chat_format(const struct nib_model *model, const cha
                                         bool add_generation_prompt, char **text,
                                         struct nib_error *err);
 
-/* ---- contexts: the KV cache and the evaluation of tokens ---------------------------------------
- */
+/* ---- contexts: the KV cache and the evaluation of tokens ------------------------------------ */
 
 struct nib_context;
 
@@ -256,8 +252,7 @@ NIB_API void nib_sequence_truncate(struct nib_context *context, uint32_t sequenc
  * handler; a call while nothing runs has no effect. */
 NIB_API void nib_context_cancel(struct nib_context *context);
 
-/* ---- choosing the next token ------------------------------------------------------------------
- */
+/* ---- choosing the next token ---------------------------------------------------------------- */
 
 struct nib_sampler;
 
@@ -303,8 +298,7 @@ NIB_API const char *nib_sampler_describe(const struct nib_sampler *sampler);
 /* The id of the largest logit, the lowest such id. */
 NIB_API int32_t nib_argmax(const float *logits, size_t n_vocab);
 
-/* ---- the machine ------------------------------------------------------------------------------
- */
+/* ---- the machine ---------------------------------------------------------------------------- */
 
 struct nib_machine_info {
     char cpu_name[64];

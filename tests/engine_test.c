@@ -74,8 +74,7 @@ static int32_t *golden_ids(const struct golden_table *table, const char *name, s
     return ids;
 }
 
-/* ---- right --------------------------------------------------------------------------------------
- */
+/* ---- right ---------------------------------------------------------------------------------- */
 
 static void check_reference(const char *name, int prompt)
 {
@@ -131,8 +130,7 @@ static void test_logits_match_reference(void **state)
             check_reference(tiny_models[i], prompt);
 }
 
-/* ---- one answer everywhere
- * ------------------------------------------------------------------------ */
+/* ---- one answer everywhere ------------------------------------------------------------------ */
 
 static uint64_t hash_floats(const float *x, size_t n)
 {
@@ -253,8 +251,7 @@ static void test_real_model_gives_the_same_bits(void **state)
     nib_free(ids);
 }
 
-/* ---- a real model against its reference
- * ------------------------------------------------------------- */
+/* ---- a real model against its reference ----------------------------------------------------- */
 
 static double log_sum_exp(const float *x, size_t n)
 {
@@ -349,8 +346,7 @@ static void test_real_model_is_near_its_reference(void **state)
     nib_model_close(model);
 }
 
-/* ---- sequences and faults
- * ---------------------------------------------------------------------------- */
+/* ---- sequences and faults ------------------------------------------------------------------- */
 
 static void test_a_batch_of_sequences_equals_each_alone(void **state)
 {

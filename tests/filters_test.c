@@ -93,8 +93,7 @@ static void test_filters_give_the_exact_distributions_in_any_order(void **state)
     golden_table_close(&table);
 }
 
-/* ---- against sorting ---------------------------------------------------------------------------
- */
+/* ---- against sorting ------------------------------------------------------------------------ */
 
 struct pair {
     double logit, p;
@@ -231,8 +230,7 @@ static void test_extreme_values_leave_a_distribution(void **state)
     free(row.block_max);
 }
 
-/* ---- rows and sums ------------------------------------------------------------------------------
- */
+/* ---- rows and sums -------------------------------------------------------------------------- */
 
 static void test_exp_is_within_two_units_in_the_last_place(void **state)
 {

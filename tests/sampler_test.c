@@ -36,8 +36,7 @@ static int32_t choose(struct nib_sampler *sampler, const float *logits)
     return choice.id;
 }
 
-/* ---- the chain ----------------------------------------------------------------------------------
- */
+/* ---- the chain ------------------------------------------------------------------------------ */
 
 static void check_description(const struct nib_sampler_params *params, const char *expected)
 {
@@ -156,8 +155,7 @@ static void test_logprob_is_of_the_untouched_distribution(void **state)
     nib_sampler_free(sampler);
 }
 
-/* ---- draws --------------------------------------------------------------------------------------
- */
+/* ---- draws ---------------------------------------------------------------------------------- */
 
 /* A standard normal deviate if chi2 is chi-square distributed (Wilson and Hilferty 1931). */
 static double deviate(double chi2, double freedom)
@@ -269,8 +267,7 @@ static void test_choices_are_the_same_everywhere(void **state)
     assert_int_equal(hash, 0x22763fecf7dd8ea0);
 }
 
-/* ---- penalties ----------------------------------------------------------------------------------
- */
+/* ---- penalties ------------------------------------------------------------------------------ */
 
 static const char *const models[] = {"gpt2.p0.", "gpt2.p1.", "gpt-neox-f16.p0.",
                                      "gpt-neox-f16.p1."};
@@ -400,8 +397,7 @@ static void test_penalties_keep_logits_finite_and_infinity_infinite(void **state
     }
 }
 
-/* ---- errors -------------------------------------------------------------------------------------
- */
+/* ---- errors --------------------------------------------------------------------------------- */
 
 static void test_parameters_outside_their_range_are_refused_by_name(void **state)
 {

@@ -13,8 +13,7 @@
 enum { FORMAT_MD, FORMAT_JSON, FORMAT_JSONL, FORMAT_CSV };
 const char *const nib_bench_formats[] = {"md", "json", "jsonl", "csv", NULL};
 
-/* ---- figures -----------------------------------------------------------------------------------
- */
+/* ---- figures -------------------------------------------------------------------------------- */
 
 struct spread {
     double mean, stddev, median, min, max;
@@ -78,8 +77,7 @@ static void compute_figures(const struct nib_bench_report *report,
     }
 }
 
-/* ---- rows --------------------------------------------------------------------------------------
- */
+/* ---- rows ----------------------------------------------------------------------------------- */
 
 /* "llama 135M Q4_1": the type that holds most of the bytes stands for all. */
 static void describe_model(struct nib_bench_report *report)
@@ -243,8 +241,7 @@ static void print_csv_row(yyjson_mut_val *row, bool has_names)
     putchar('\n');
 }
 
-/* ---- the report --------------------------------------------------------------------------------
- */
+/* ---- the report ----------------------------------------------------------------------------- */
 
 void nib_bench_report_begin(struct nib_bench_report *report, const struct nib_model *model,
                             int format)

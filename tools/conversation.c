@@ -27,8 +27,7 @@ void nib_conversation_free(struct nib_conversation *conversation)
     nib_buffer_free(&conversation->text);
 }
 
-/* ---- messages ----------------------------------------------------------------------------------
- */
+/* ---- messages ------------------------------------------------------------------------------- */
 
 static void insert_message(struct nib_conversation *conversation, size_t at, const char *role,
                            const char *content, size_t n_bytes)
@@ -87,8 +86,7 @@ void nib_conversation_clear(struct nib_conversation *conversation)
         remove_message(conversation, conversation->n_messages - 1);
 }
 
-/* ---- what the context holds --------------------------------------------------------------------
- */
+/* ---- what the context holds ----------------------------------------------------------------- */
 
 /* Is `id` a special token whose name `text` begins with?  A blank alone may print as nothing too.
  */

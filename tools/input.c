@@ -11,8 +11,7 @@
 
 #define MAX_INPUT_BYTES (256u << 20)
 
-/* ---- buffers and UTF-8 -------------------------------------------------------------------------
- */
+/* ---- buffers and UTF-8 ---------------------------------------------------------------------- */
 
 void nib_buffer_add(struct nib_buffer *buffer, const char *text, size_t n_bytes)
 {
@@ -79,8 +78,7 @@ void nib_buffer_add_clean(struct nib_buffer *buffer, const char *text, size_t n_
     }
 }
 
-/* ---- files -------------------------------------------------------------------------------------
- */
+/* ---- files ---------------------------------------------------------------------------------- */
 
 static const char *shown_name(const char *path)
 {
@@ -157,8 +155,7 @@ static yyjson_doc *parse_list(const struct nib_buffer *input, const char *path,
     return NULL;
 }
 
-/* ---- lists of ids ------------------------------------------------------------------------------
- */
+/* ---- lists of ids --------------------------------------------------------------------------- */
 
 static void lists_begin(struct nib_lists *lists)
 {
@@ -284,8 +281,7 @@ void nib_lists_free(struct nib_lists *lists)
     *lists = (struct nib_lists){0};
 }
 
-/* ---- texts -------------------------------------------------------------------------------------
- */
+/* ---- texts ---------------------------------------------------------------------------------- */
 
 static void texts_add(struct nib_texts *texts, const char *text, size_t n_bytes)
 {

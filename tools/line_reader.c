@@ -22,8 +22,7 @@ struct nib_line_reader {
     size_t line_capacity;
 };
 
-/* ---- history -----------------------------------------------------------------------------------
- */
+/* ---- history -------------------------------------------------------------------------------- */
 
 static void make_parents(char *path)
 {
@@ -70,8 +69,7 @@ static void save_history(struct nib_line_reader *reader)
     umask(mask);
 }
 
-/* ---- the terminal ------------------------------------------------------------------------------
- */
+/* ---- the terminal --------------------------------------------------------------------------- */
 
 /* One character for libedit, whose own reader would begin again after Ctrl-C. */
 static int read_character(EditLine *edit, wchar_t *out)
@@ -142,8 +140,7 @@ static enum nib_line next_piped(struct nib_line_reader *reader, struct nib_buffe
     return NIB_LINE_READ;
 }
 
-/* ---- readers -----------------------------------------------------------------------------------
- */
+/* ---- readers -------------------------------------------------------------------------------- */
 
 struct nib_line_reader *nib_line_reader_create(bool is_interactive)
 {

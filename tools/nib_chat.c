@@ -51,8 +51,7 @@ struct chat {
 
 enum turn { TURN_GOES_ON, TURN_ENDS };
 
-/* ---- answers -----------------------------------------------------------------------------------
- */
+/* ---- answers -------------------------------------------------------------------------------- */
 
 static bool print_piece(struct chat *chat, const char *piece)
 {
@@ -158,8 +157,7 @@ static int answer_or_recover(struct chat *chat)
     return chat->is_interactive && !ferror(stdout) ? NIB_EXIT_OK : exit_code;
 }
 
-/* ---- commands ----------------------------------------------------------------------------------
- */
+/* ---- commands ------------------------------------------------------------------------------- */
 
 static const char help_text[] =
     "/clear          forget the conversation (the system message stays)\n"
@@ -198,8 +196,7 @@ static int run_command(struct chat *chat, const char *line, enum turn *turn)
     return NIB_EXIT_OK;
 }
 
-/* ---- the loop ----------------------------------------------------------------------------------
- */
+/* ---- the loop ------------------------------------------------------------------------------- */
 
 /* Lines up to the one that ends in """, added to what followed the opening marks. */
 static enum nib_line read_block(struct chat *chat, struct nib_buffer *line)
@@ -281,8 +278,7 @@ static int converse(struct chat *chat)
     return exit_code;
 }
 
-/* ---- setting up --------------------------------------------------------------------------------
- */
+/* ---- setting up ----------------------------------------------------------------------------- */
 
 static int read_optional(const char *path, struct nib_buffer *out)
 {

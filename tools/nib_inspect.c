@@ -24,8 +24,7 @@ static const struct nib_option options[] = {
 static const struct nib_option *const tables[] = {options, nib_options_common, nib_options_threads,
                                                   NULL};
 
-/* ---- facts -------------------------------------------------------------------------------------
- */
+/* ---- facts ---------------------------------------------------------------------------------- */
 
 struct facts {
     const struct nib_model *model;
@@ -55,8 +54,7 @@ static int measure_memory(struct facts *facts)
     return NIB_EXIT_OK;
 }
 
-/* ---- text --------------------------------------------------------------------------------------
- */
+/* ---- text ----------------------------------------------------------------------------------- */
 
 static void print_text_value(const char *label, const char *text)
 {
@@ -170,8 +168,7 @@ static void print_text(const struct facts *facts)
         print_tensors(facts);
 }
 
-/* ---- JSON --------------------------------------------------------------------------------------
- */
+/* ---- JSON ----------------------------------------------------------------------------------- */
 
 /* Text from the file may be anything; JSON takes UTF-8. */
 static void add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key, const char *text)

@@ -56,8 +56,7 @@ static const struct nib_option *const tables[] = {
     NULL,
 };
 
-/* ---- prompts -----------------------------------------------------------------------------------
- */
+/* ---- prompts -------------------------------------------------------------------------------- */
 
 static int check_arguments(void)
 {
@@ -158,8 +157,7 @@ done:
     return exit_code;
 }
 
-/* ---- results -----------------------------------------------------------------------------------
- */
+/* ---- results -------------------------------------------------------------------------------- */
 
 static int print_json(const struct nib_model *model, const struct nib_answer *answer)
 {
@@ -215,8 +213,7 @@ static bool print_token(void *stream, int32_t id)
     return !*piece || nib_print(piece, strlen(piece));
 }
 
-/* ---- running -----------------------------------------------------------------------------------
- */
+/* ---- running -------------------------------------------------------------------------------- */
 
 /* Answers are computed n_parallel at a time, in one context that is emptied between. */
 struct job {

@@ -32,8 +32,7 @@ static const struct nib_option *const tables[] = {
     options, nib_options_common, nib_options_threads, nib_options_length, nib_options_context, NULL,
 };
 
-/* ---- the file ----------------------------------------------------------------------------------
- */
+/* ---- the file ------------------------------------------------------------------------------- */
 
 struct output {
     char *path; /* of the file beside the one asked for */
@@ -165,8 +164,7 @@ static int repeat_data(struct output *out, uint64_t n_bytes)
     return NIB_EXIT_OK;
 }
 
-/* ---- scoring -----------------------------------------------------------------------------------
- */
+/* ---- scoring -------------------------------------------------------------------------------- */
 
 static int write_logits(struct output *out, const struct nib_context *context, size_t n_rows,
                         uint32_t n_vocab)

@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- values ------------------------------------------------------------------------------------
- */
+/* ---- values --------------------------------------------------------------------------------- */
 
 static bool parse_int(const char *text, int64_t *out)
 {
@@ -135,8 +134,7 @@ static void describe_values(const struct nib_option *option, char *out, size_t s
              option->min, option->max);
 }
 
-/* ---- reading -----------------------------------------------------------------------------------
- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 static const struct nib_option *next_option(const struct nib_command *command, size_t *table,
                                             size_t *row)
@@ -288,8 +286,7 @@ enum nib_options_result nib_options_read(const struct nib_command *command, int 
     return NIB_OPTIONS_READ;
 }
 
-/* ---- help --------------------------------------------------------------------------------------
- */
+/* ---- help ----------------------------------------------------------------------------------- */
 
 static void print_default(const struct nib_option *option)
 {

@@ -171,8 +171,7 @@ int nib_finish_output(int exit_code)
     return exit_code == NIB_EXIT_OK ? failed : exit_code;
 }
 
-/* ---- progress ----------------------------------------------------------------------------------
- */
+/* ---- progress ------------------------------------------------------------------------------- */
 
 double nib_seconds(void)
 {
@@ -211,8 +210,7 @@ void nib_progress_end(struct nib_progress *progress)
     progress->is_drawn = false;
 }
 
-/* ---- Ctrl-C ------------------------------------------------------------------------------------
- */
+/* ---- Ctrl-C --------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t interrupted;
 static struct nib_context *volatile cancelled_context;

@@ -62,8 +62,7 @@ INLINE vint broadcast4(const int8_t *q)
     return V(set1_epi32)(word);
 }
 
-/* ---- integer dots of one block: idot[t] starts as the zero point's share
- * ---------------------------- */
+/* ---- integer dots of one block: idot[t] starts as the zero point's share -------------------- */
 
 /* sum += the dot of a strip, exactly; without VNNI in int16. */
 INLINE vint dot(vint sum, vint codes, vint x)
@@ -191,8 +190,7 @@ INLINE void min_in(vfloat acc[], vfloat mw, const float *sa, int n)
     UNROLL for (int t = 0; t < n; t++) acc[t] = V(fmadd_ps)(mw, V(set1_ps)(sa[t]), acc[t]);
 }
 
-/* ---- tiles: rows [row, row + LANES) of a group, tokens [t0, t0 + n)
- * --------------------------------- */
+/* ---- tiles: rows [row, row + LANES) of a group, tokens [t0, t0 + n) ------------------------- */
 
 INLINE void store_tile(const struct nib_matmul *m, size_t g, size_t row, size_t t0,
                        const vfloat acc[], int n)
@@ -339,8 +337,7 @@ INLINE void tile_float(const struct nib_matmul *m, size_t g, size_t row, size_t 
     UNROLL for (int i = 0; i < n_groups; i++) store_tile(m, g + (size_t)i, row, t0, acc[i], n);
 }
 
-/* ---- loops over tiles
- * ------------------------------------------------------------------------------- */
+/* ---- loops over tiles ----------------------------------------------------------------------- */
 
 INLINE void tile_quantised(const struct nib_matmul *m, size_t g, size_t row, size_t t0, const int n,
                            const enum nib_pack pack)

@@ -90,8 +90,7 @@ int32_t nib_candidates_draw(struct nib_candidates *c, double u)
     return c->ids[c->n - 1];
 }
 
-/* ---- prefixes of an order ---------------------------------------------------------------------
- */
+/* ---- prefixes of an order ------------------------------------------------------------------- */
 
 static void swap(struct nib_candidates *c, double *keys, size_t i, size_t j)
 {
@@ -169,8 +168,7 @@ static void keep_logits_from(struct nib_candidates *c, double bound)
     c->n = n;
 }
 
-/* ---- the filters ------------------------------------------------------------------------------
- */
+/* ---- the filters ---------------------------------------------------------------------------- */
 
 static double kth_largest(struct nib_candidates *c, double k)
 {

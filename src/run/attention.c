@@ -77,8 +77,7 @@ static struct scratch step_scratch(struct nib_step *s)
     return place_scratch(&s->work->model->config, s->attend, &n_bytes);
 }
 
-/* ---- queries, keys and values
- * -------------------------------------------------------------------- */
+/* ---- queries, keys and values --------------------------------------------------------------- */
 
 /* out = rotate(norm(head)) of row r. */
 static void rotate_head(struct nib_step *s, float *out, const float *head,
@@ -127,8 +126,7 @@ static void store_owned(struct nib_step *s, const struct nib_attention_weights *
     }
 }
 
-/* ---- one segment
- * --------------------------------------------------------------------------------- */
+/* ---- one segment ---------------------------------------------------------------------------- */
 
 /* Which queries meet which keys: query i is of the token at position first_position + i / group. */
 struct queries {
@@ -190,8 +188,7 @@ static void attend_segment(struct nib_step *s, struct scratch *m, const struct q
     }
 }
 
-/* ---- few rows: by owner
- * --------------------------------------------------------------------------- */
+/* ---- few rows: by owner --------------------------------------------------------------------- */
 
 static float *partial(const struct nib_work *w, size_t r, size_t head, size_t segment)
 {
@@ -253,8 +250,7 @@ static void merge_partials(struct nib_step *s, float *out, float *total, size_t 
     memcpy(out, total, d_head * sizeof(float));
 }
 
-/* ---- many rows: by KV head and run of tokens
- * --------------------------------------------------------- */
+/* ---- many rows: by KV head and run of tokens ------------------------------------------------ */
 
 static void attend_run(struct nib_step *s, struct scratch *m,
                        const struct nib_attention_weights *weights, size_t r0, size_t n,
@@ -320,8 +316,7 @@ static void attend_many(struct nib_step *s, const struct nib_attention_weights *
     }
 }
 
-/* ---- both
- * ------------------------------------------------------------------------------------------- */
+/* ---- both ----------------------------------------------------------------------------------- */
 
 void nib_step_attend(struct nib_step *s, const struct nib_attention_weights *weights)
 {

@@ -60,8 +60,7 @@ static enum nib_status check_params(struct nib_context_params *p, const struct n
     return NIB_OK;
 }
 
-/* ---- memory
- * ------------------------------------------------------------------------------------------ */
+/* ---- memory --------------------------------------------------------------------------------- */
 
 /* Cut `n_bytes` off the arena, in whole cache lines; a NULL base only counts. */
 static void *cut(uint8_t *base, size_t *used, uint64_t n_bytes)
@@ -221,8 +220,7 @@ const struct nib_context_info *nib_context_info(const struct nib_context *contex
     return &context->info;
 }
 
-/* ---- evaluation
- * ---------------------------------------------------------------------------------------- */
+/* ---- evaluation ----------------------------------------------------------------------------- */
 
 static uint32_t batch_sequence(const struct nib_batch *b, size_t i)
 {

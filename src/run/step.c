@@ -178,8 +178,7 @@ struct nib_buffer nib_step_gated(struct nib_step *s, const struct nib_ffn_weight
     return out;
 }
 
-/* ---- the model from ids to logits
- * ----------------------------------------------------------------- */
+/* ---- the model from ids to logits ----------------------------------------------------------- */
 
 static void embed(struct nib_step *s)
 {

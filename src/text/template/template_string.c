@@ -460,8 +460,7 @@ static struct value str_replace(struct render *r, struct value self, const struc
     return nib_tpl_replace(r, self.u.s, old, new, count);
 }
 
-/* ---- all of them
- * ----------------------------------------------------------------------------------- */
+/* ---- all of them ---------------------------------------------------------------------------- */
 
 static struct value str_format(struct render *r, struct value self, const struct args *args)
 {
