@@ -1,7 +1,7 @@
 /*
- * Buffers for kernel tests that end at an unreadable page, so that reading or writing past the end
- * faults; where the alignment leaves a gap before that page, and in front of the buffer, a pattern
- * is checked when the buffer is freed.
+ * Buffers for kernel tests between two unreadable pages: one right behind the buffer, or with
+ * GUARD_BELOW right in front of it, so that reading or writing past it faults.  What is left of the
+ * pages on the other side holds a pattern that is checked when the buffer is freed.
  */
 #ifndef NIB_TEST_GUARD_H
 #define NIB_TEST_GUARD_H
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 enum { GUARD_PATTERN = 0xa5 };
+enum guard_side { GUARD_ABOVE, GUARD_BELOW };
 
 struct guard_span {
     uint8_t *begin, *end; /* of the readable pages */
@@ -23,37 +24,48 @@ static inline size_t guard_page(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static inline struct guard_span guard_span(const void *p, size_t n_bytes, size_t align)
+/* A buffer begins in the first and ends in the last of its pages, on whatever side it lies. */
+static inline struct guard_span guard_span(const void *p, size_t n_bytes)
 {
-    const size_t page = guard_page();
-    const size_t n = (n_bytes + align + page - 1) / page * page;
-    const uintptr_t end = ((uintptr_t)p + n_bytes + page - 1) / page * page;
-    return (struct guard_span){(uint8_t *)end - n, (uint8_t *)end};
+    const uintptr_t mask = guard_page() - 1;
+    const uintptr_t begin = (uintptr_t)p & ~mask, end = ((uintptr_t)p + n_bytes + mask) & ~mask;
+    return (struct guard_span){(uint8_t *)begin, (uint8_t *)end};
 }
 
-/* Filled with the pattern; `align` is a power of two below the page size.  Exits without memory. */
+/* Filled with the pattern; `align` is a power of two up to the page size.  Aborts without memory.
+ */
+static inline void *guard_alloc_side(size_t n_bytes, size_t align, enum guard_side side)
+{
+    const size_t page = guard_page();
+    const size_t n = (n_bytes + page - 1) / page * page;
+    uint8_t *const base = mmap(NULL, n + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED)
+        abort();
+    uint8_t *const begin = base + page;
+    if (n != 0 && mprotect(begin, n, PROT_READ | PROT_WRITE) != 0)
+        abort();
+    memset(begin, GUARD_PATTERN, n);
+    const uintptr_t last = ((uintptr_t)(begin + n) - n_bytes) & ~(uintptr_t)(align - 1);
+    return side == GUARD_BELOW ? begin : (void *)last;
+}
+
 static inline void *guard_alloc(size_t n_bytes, size_t align)
 {
-    const size_t page = guard_page();
-    const size_t n = (n_bytes + align + page - 1) / page * page;
-    uint8_t *const base =
-        mmap(NULL, n + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (base == MAP_FAILED || mprotect(base + n, page, PROT_NONE) != 0)
-        abort();
-    memset(base, GUARD_PATTERN, n);
-    return (void *)(((uintptr_t)(base + n) - n_bytes) & ~(uintptr_t)(align - 1));
+    return guard_alloc_side(n_bytes, align, GUARD_ABOVE);
 }
 
-/* The same arguments as for guard_alloc().  Returns whether nothing around the buffer changed. */
+/* The same size as for guard_alloc().  Returns whether nothing around the buffer changed. */
 static inline int guard_free(void *p, size_t n_bytes, size_t align)
 {
-    const struct guard_span span = guard_span(p, n_bytes, align);
+    (void)align;
+    const struct guard_span span = guard_span(p, n_bytes);
     int intact = 1;
     for (const uint8_t *at = span.begin; at < (uint8_t *)p; at++)
         intact &= *at == GUARD_PATTERN;
     for (const uint8_t *at = (uint8_t *)p + n_bytes; at < span.end; at++)
         intact &= *at == GUARD_PATTERN;
-    munmap(span.begin, (size_t)(span.end - span.begin) + guard_page());
+    const size_t page = guard_page();
+    munmap(span.begin - page, (size_t)(span.end - span.begin) + 2 * page);
     return intact;
 }
 
