@@ -10,6 +10,14 @@
 
 #include <math.h>
 
+#if defined(__SANITIZE_ADDRESS__) /* GCC */
+#define HAS_ADDRESS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_ADDRESS_SANITIZER
+#endif
+#endif
+
 enum { MAX_THREADS = 3 };
 
 static const char *const tiny_models[] = {"llama-q4_k_m", "llama3-scaled-q8_0"};
@@ -237,7 +245,7 @@ static int32_t *real_ids(const struct nib_model *model, size_t *n)
 static void test_real_model_gives_the_same_bits(void **state)
 {
     (void)state;
-#ifdef __SANITIZE_ADDRESS__
+#ifdef HAS_ADDRESS_SANITIZER
     print_message("too slow under a sanitizer; the tiny models run the same code\n");
     skip();
 #endif
