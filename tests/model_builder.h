@@ -16,8 +16,9 @@
 
 struct draft_key {
     char name[64];
-    uint32_t type; /* NIB_GGUF_U32, I64, F32 or STRING */
-    int64_t integer;
+    uint32_t type; /* NIB_GGUF_I64, F32, STRING, or ARRAY of I64 */
+    int64_t integer, integers[8];
+    uint64_t n_integers;
     float number;
     const char *text;
 };
@@ -55,6 +56,16 @@ static inline void draft_int(struct model_draft *d, const char *name, int64_t va
     struct draft_key *key = draft_key(d, name);
     key->type = NIB_GGUF_I64;
     key->integer = value;
+}
+
+static inline void draft_ints(struct model_draft *d, const char *name, const int64_t *values,
+                              size_t n)
+{
+    struct draft_key *key = draft_key(d, name);
+    assert(n <= 8);
+    key->type = NIB_GGUF_ARRAY;
+    key->n_integers = n;
+    memcpy(key->integers, values, n * sizeof(*values));
 }
 
 static inline void draft_float(struct model_draft *d, const char *name, float value)
@@ -171,6 +182,9 @@ static inline void draft_put_key(struct gguf_builder *b, const struct draft_key 
         gguf_add_string(b, key->name, key->text);
     else if (key->type == NIB_GGUF_F32)
         gguf_add_f32(b, key->name, key->number);
+    else if (key->type == NIB_GGUF_ARRAY)
+        gguf_add_array(b, key->name, NIB_GGUF_I64, key->n_integers, key->integers,
+                       key->n_integers * sizeof(*key->integers));
     else
         gguf_add_value(b, key->name, NIB_GGUF_I64, &key->integer, sizeof(key->integer));
 }

@@ -155,6 +155,32 @@ static void test_logprob_is_of_the_untouched_distribution(void **state)
     nib_sampler_free(sampler);
 }
 
+/* The largest logits pad the row: never chosen, yet part of the distribution. */
+static void test_ids_without_a_token_are_never_chosen(void **state)
+{
+    (void)state;
+    const float logits[] = {2, 1, 0, 5, 6};
+    double total = 0;
+    for (int i = 0; i < 5; i++)
+        total += exp(logits[i]);
+    for (int greedy = 0; greedy < 2; greedy++) {
+        struct nib_sampler_params params = plain();
+        params.temperature = greedy ? 0 : 2;
+        params.frequency_penalty = greedy ? 0 : 0.01f;
+        params.wants_logprob = true;
+        params.n_tokens = 3;
+        struct nib_sampler *sampler = sampler_of(&params, 5);
+        assert_int_equal(nib_sampler_add_prompt(sampler, (int32_t[]){4}, 1, NULL), NIB_OK);
+        for (int i = 0; i < 100; i++) {
+            struct nib_choice choice;
+            assert_int_equal(nib_sampler_choose(sampler, logits, &choice, NULL), NIB_OK);
+            assert_true(choice.id < 3 && (!greedy || choice.id == 0));
+            assert_true(fabs(choice.logprob - (logits[choice.id] - log(total))) < 1e-6);
+        }
+        nib_sampler_free(sampler);
+    }
+}
+
 /* ---- draws ---------------------------------------------------------------------------------- */
 
 /* A standard normal deviate if chi2 is chi-square distributed (Wilson and Hilferty 1931). */
@@ -451,6 +477,11 @@ static void test_absurd_vocabularies_are_refused(void **state)
         assert_int_equal(nib_sampler_create(&sampler, NULL, sizes[i], NULL), NIB_ERROR_ARGUMENT);
         assert_null(sampler);
     }
+    struct nib_sampler_params params = plain();
+    params.n_tokens = 5;
+    struct nib_error err;
+    assert_int_equal(nib_sampler_create(&sampler, &params, 4, &err), NIB_ERROR_ARGUMENT);
+    assert_non_null(strstr(err.message, "n_tokens is 5"));
     nib_sampler_free(NULL);
 }
 
@@ -502,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_temperature_zero_takes_the_lowest_of_the_largest),
         cmocka_unit_test(test_choices_depend_on_seed_sequence_and_number_alone),
         cmocka_unit_test(test_logprob_is_of_the_untouched_distribution),
+        cmocka_unit_test(test_ids_without_a_token_are_never_chosen),
         cmocka_unit_test(test_draws_follow_the_exact_distributions),
         cmocka_unit_test(test_choices_are_the_same_everywhere),
         cmocka_unit_test(test_frequency_and_presence_give_the_reference_logits),

@@ -275,6 +275,29 @@ answers = [json.loads(line) for line in open("batch")]
 assert answers[0]["ids"][0] == max(range(1000), key=lambda i: row[i])
 EOF
 
+# ---- rows without a token -----------------------------------------------------------------------
+
+python3 "$here/pad_vocabulary.py" "$model" padded.gguf
+accepts inspect padded.gguf --output json
+check "inspect tells rows from tokens" python3 -c '
+import json
+model = json.load(open("out"))
+assert (model["n_vocab"], model["n_tokens"]) == (1008, 1000)'
+for options in '--temp 0' '--temp 2 --top-k 0 --top-p 1 --min-p 0' '--repeat-penalty 1.5'; do
+    # shellcheck disable=SC2086
+    accepts run padded.gguf --ids batch.json -n 40 --ignore-eos --output json $options
+    json "padding is never chosen: $options" 'all(len(r["ids"]) == 40 and max(r["ids"]) < 1000 for r in rows)'
+done
+accepts run padded.gguf -p 'The way' -n 6 --temp 0 --ignore-eos -q
+check "the padded model says what the other says" cmp -s out from_option
+echo '[[997, 1007]]' >padding.json
+echo '[[997, 1008]]' >beyond.json
+accepts run padded.gguf --ids padding.json -n 2 --output json --repeat-penalty 1.5
+refuses 3 'from 0 to 1007' run padded.gguf --ids beyond.json -n 2
+refuses 3 'from 0 to 999' tokenize padded.gguf --decode --input padding.json
+accepts score padded.gguf --ids padding.json --logits padded.safetensors
+check "all rows are scored" [ "$(stat -c %s padded.safetensors)" -gt $((2 * 1008 * 4)) ]
+
 # ---- tokens -------------------------------------------------------------------------------------
 
 printf '["The way", "", "a<|eot_id|>b", "\\u00e9\\u4e2d"]' >texts.json

@@ -87,7 +87,7 @@ static void print_sizes(const struct facts *facts)
            info->n_layers, info->n_embd, info->n_heads, info->d_head, info->n_kv_heads, info->n_ff);
     printf("%-14s%u positions\n", "trained for", info->n_ctx_train);
     printf("%-14s%s%s%s, %u tokens", "tokenizer", info->tokenizer, *info->pre_tokenizer ? " " : "",
-           info->pre_tokenizer, info->n_vocab);
+           info->pre_tokenizer, info->n_tokens);
     print_special(facts, info->adds_bos ? "adds BOS" : "BOS", info->bos_id);
     print_special(facts, info->adds_eos ? "adds EOS" : "EOS", info->eos_id);
     putchar('\n');
@@ -196,6 +196,7 @@ static void add_info(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct nib
         uint64_t value;
     } numbers[] = {
         {"n_vocab", info->n_vocab},
+        {"n_tokens", info->n_tokens},
         {"n_ctx_train", info->n_ctx_train},
         {"n_layers", info->n_layers},
         {"n_embd", info->n_embd},

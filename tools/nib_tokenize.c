@@ -108,7 +108,7 @@ static int decode_ids(const struct nib_model *model, const int32_t *ids, size_t 
 static int decode_all(const struct nib_model *model)
 {
     struct nib_lists lists;
-    int exit_code = nib_read_ids(args.input, nib_model_info(model)->n_vocab, true, &lists);
+    int exit_code = nib_read_ids(args.input, nib_model_info(model)->n_tokens, true, &lists);
     if (exit_code != NIB_EXIT_OK)
         return exit_code;
     for (size_t i = 0; i < lists.n_lists && exit_code == NIB_EXIT_OK; i++)

@@ -208,6 +208,7 @@ int nib_settings_create_sampler(struct nib_sampler **out, const struct nib_model
     params.presence_penalty = (float)nib_settings.presence_penalty;
     params.frequency_penalty = (float)nib_settings.frequency_penalty;
     params.wants_logprob = wants_logprob;
+    params.n_tokens = nib_model_info(model)->n_tokens;
     if (nib_sampler_create(out, &params, nib_model_info(model)->n_vocab, &err) != NIB_OK)
         return nib_complain_error(&err);
     if (nib_settings.is_verbose && sequence == 0)

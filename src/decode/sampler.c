@@ -13,7 +13,7 @@
 
 struct nib_sampler {
     struct nib_sampler_params params;
-    size_t n_vocab;
+    size_t n_vocab, n_tokens; /* logits of a row, and those that may be chosen */
     uint64_t n_choices;
     double values[NIB_FILTER_COUNT];
     struct nib_penalties *penalties; /* NULL: none */
@@ -138,11 +138,16 @@ enum nib_status nib_sampler_create(struct nib_sampler **out,
         return nib_fail(err, NIB_ERROR_ARGUMENT,
                         "n_vocab is %zu; it must be the model's number of ids, 1 to %d", n_vocab,
                         INT32_MAX);
+    if (params->n_tokens > n_vocab)
+        return nib_fail(err, NIB_ERROR_ARGUMENT,
+                        "n_tokens is %u; it must be at most n_vocab, %zu, or 0 for all of them",
+                        params->n_tokens, n_vocab);
     struct nib_sampler *s = calloc(1, sizeof(*s));
     if (!s)
         return nib_fail_memory(err, sizeof(*s), "the sampler");
     s->params = *params;
     s->n_vocab = n_vocab;
+    s->n_tokens = params->n_tokens > 0 ? params->n_tokens : n_vocab;
     s->values[NIB_FILTER_TOP_K] = params->top_k;
     s->values[NIB_FILTER_TYPICAL_P] = 1;
     s->values[NIB_FILTER_TOP_P] = params->top_p;
@@ -213,7 +218,8 @@ enum nib_status nib_sampler_choose(struct nib_sampler *sampler, const float *log
                                    struct nib_choice *choice, struct nib_error *err)
 {
     *choice = (struct nib_choice){0};
-    struct nib_row row = {.logits = logits, .n = sampler->n_vocab, .block_max = sampler->block_max};
+    struct nib_row row = {
+        .logits = logits, .n = sampler->n_tokens, .block_max = sampler->block_max};
     if (sampler->penalties)
         row.logits = nib_penalties_apply(sampler->penalties, logits);
     const enum nib_status status = nib_row_scan(&row, err);
@@ -221,7 +227,8 @@ enum nib_status nib_sampler_choose(struct nib_sampler *sampler, const float *log
         return status;
     choice->id = sampler->params.temperature == 0 ? row.best : draw(sampler, &row);
     if (sampler->params.wants_logprob) {
-        const int32_t best = sampler->penalties ? nib_argmax(logits, sampler->n_vocab) : row.best;
+        const bool is_whole = !sampler->penalties && sampler->n_tokens == sampler->n_vocab;
+        const int32_t best = is_whole ? row.best : nib_argmax(logits, sampler->n_vocab);
         choice->logprob = (float)nib_log_softmax(logits, sampler->n_vocab, best, choice->id);
     }
     if (sampler->penalties)

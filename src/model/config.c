@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* The keys, without "llama." */
 enum key {
@@ -29,7 +30,11 @@ enum key {
     KEY_COUNT
 };
 
-enum { IS_FLOAT = 1, IS_REQUIRED = 2 };
+enum {
+    IS_FLOAT = 1,
+    IS_REQUIRED = 2,
+    IS_OF_LAYER = 4, /* may be an array with a value for each layer */
+};
 
 /* What a file may say, both ends included.  An absent key has the value `absent`; 0 there means
  * that other keys decide. */
@@ -41,9 +46,9 @@ static const struct range {
     [BLOCK_COUNT] = {"block_count", 1, 4096, 0, IS_REQUIRED},
     [CONTEXT_LENGTH] = {"context_length", 1, 1 << 24, 0, IS_REQUIRED},
     [EMBEDDING_LENGTH] = {"embedding_length", 1, 1 << 18, 0, IS_REQUIRED},
-    [FEED_FORWARD_LENGTH] = {"feed_forward_length", 1, 1 << 20, 0, IS_REQUIRED},
-    [HEAD_COUNT] = {"attention.head_count", 1, 1024, 0, IS_REQUIRED},
-    [HEAD_COUNT_KV] = {"attention.head_count_kv", 1, 1024, 0, 0},
+    [FEED_FORWARD_LENGTH] = {"feed_forward_length", 1, 1 << 20, 0, IS_REQUIRED | IS_OF_LAYER},
+    [HEAD_COUNT] = {"attention.head_count", 1, 1024, 0, IS_REQUIRED | IS_OF_LAYER},
+    [HEAD_COUNT_KV] = {"attention.head_count_kv", 1, 1024, 0, IS_OF_LAYER},
     [KEY_LENGTH] = {"attention.key_length", 2, 512, 0, 0},
     [VALUE_LENGTH] = {"attention.value_length", 2, 512, 0, 0},
     [NORM_EPS] = {"attention.layer_norm_rms_epsilon", 1e-15, 0.5, 0, IS_FLOAT | IS_REQUIRED},
@@ -80,6 +85,33 @@ static void show_value(const struct nib_gguf *gguf, const char *key, char out[64
             nib_gguf_value_text(gguf, i, out, 64);
 }
 
+/* The value that an array has for every layer; BLOCK_COUNT has been read. */
+static enum nib_status read_layers(struct reader *r, const char *name, size_t n, int64_t *out)
+{
+    const size_t n_layers = (size_t)r->value[BLOCK_COUNT];
+    if (n != n_layers)
+        return nib_fail(r->err, NIB_ERROR_FILE,
+                        "%s: %s has %zu values, expected one or one for each of the %zu layers; "
+                        "get the file again from its publisher",
+                        nib_gguf_path(r->gguf), name, n, n_layers);
+    int64_t *values = malloc(n * sizeof(*values));
+    if (!values)
+        return nib_fail_memory(r->err, n * sizeof(*values), "the numbers of layers");
+    nib_gguf_copy_ints(r->gguf, name, values);
+    size_t i = 0;
+    while (i < n && values[i] == values[0])
+        i++;
+    const int64_t first = values[0], other = i < n ? values[i] : first;
+    free(values);
+    if (i < n)
+        return nib_fail(r->err, NIB_ERROR_FILE,
+                        "%s: %s is %lld in layer 0 and %lld in layer %zu, but nibble runs only "
+                        "models whose layers are alike; use another model",
+                        nib_gguf_path(r->gguf), name, (long long)first, (long long)other, i);
+    *out = first;
+    return NIB_OK;
+}
+
 static enum nib_status read_key(struct reader *r, enum key key)
 {
     const struct range *range = &ranges[key];
@@ -92,8 +124,15 @@ static enum nib_status read_key(struct reader *r, enum key key)
     int64_t integer = 0;
     double number = 0;
     bool is_there;
+    size_t n;
     if (range->flags & IS_FLOAT) {
         is_there = nib_gguf_float(r->gguf, name, &number);
+    } else if ((range->flags & IS_OF_LAYER) && nib_gguf_ints(r->gguf, name, &n)) {
+        const enum nib_status status = read_layers(r, name, n, &integer);
+        if (status != NIB_OK)
+            return status;
+        is_there = true;
+        number = (double)integer;
     } else {
         is_there = nib_gguf_int(r->gguf, name, &integer);
         number = (double)integer;
@@ -132,6 +171,12 @@ static enum nib_status check_heads(struct reader *r)
         snprintf(rule, sizeof(rule), "must divide the number of heads, attention.head_count = %g",
                  v[HEAD_COUNT]);
         return fail_key(r, HEAD_COUNT_KV, rule);
+    }
+    if (v[HEAD_COUNT] / v[HEAD_COUNT_KV] > NIB_MAX_GROUP) {
+        snprintf(rule, sizeof(rule),
+                 "at most %d heads may share each of attention.head_count_kv = %g key heads",
+                 NIB_MAX_GROUP, v[HEAD_COUNT_KV]);
+        return fail_key(r, HEAD_COUNT, rule);
     }
     if (v[KEY_LENGTH] == 0) {
         v[KEY_LENGTH] = floor(v[EMBEDDING_LENGTH] / v[HEAD_COUNT]);

@@ -83,6 +83,7 @@ static void fill_info(struct nib_model *model)
     info->tokenizer = t->kind;
     info->pre_tokenizer = t->pre_tokenizer;
     info->n_vocab = c->n_vocab;
+    info->n_tokens = (uint32_t)t->n_vocab;
     info->n_ctx_train = c->n_ctx;
     info->n_layers = c->n_layers;
     info->n_embd = c->n_embd;
