@@ -110,8 +110,9 @@ struct nib_model_info {
     const char *pre_tokenizer; /* "smollm", or "" where the kind has none */
     const char *chat_template; /* Jinja source, NULL if the file has none */
     uint32_t n_vocab, n_ctx_train, n_layers, n_embd, n_heads, n_kv_heads, d_head, n_ff;
-    uint32_t n_tokens; /* ids that stand for something; those up to n_vocab pad the matrices: they
-                          can be evaluated and have logits, but are not to be chosen */
+    /* Ids that stand for something.  Those from here to n_vocab pad the matrices: they can be
+     * evaluated and have logits, but are not to be chosen. */
+    uint32_t n_tokens;
     uint64_t n_params;       /* weights, each counted once */
     uint64_t n_file_bytes;   /* tensor data in the file */
     uint64_t n_packed_bytes; /* the same in memory */
