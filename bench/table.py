@@ -69,9 +69,9 @@ def print_peaks(lines):
 
 
 def ratio(lines, name, n, suffix):
+    """How much longer n tokens take than one."""
     one, more = lines.get(name % 1 + suffix), lines.get(name % n + suffix)
-    time = "real_time" if suffix.endswith("/all") else "cpu_time"
-    return "%.2f" % (more[time] / one[time]) if one and more else ""
+    return "%.2f" % (one["GB/s"] / more["GB/s"]) if one and more else ""
 
 
 def print_matmul(lines, isa):

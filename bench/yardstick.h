@@ -51,7 +51,9 @@ struct nib_timed_work {
 };
 
 /*
- * Time it.  Counters: GB/s, GOPS; peak_GB/s and peak_GOPS, where there is such a limit; memory%,
+ * Time it: CPU time on one core, so that other processes cost little; the best call of the team, as
+ * one thread that has to wait for its core holds up all, and the best of some reads is its peak.
+ * Counters: GB/s, GOPS; peak_GB/s and peak_GOPS, where there is such a limit, else 0; memory%,
  * compute% and peak%, the greater of both.
  */
 void nib_yard_time(struct nib_bench *b, const struct nib_timed_work *work);
