@@ -238,6 +238,37 @@ static void values_f32(float *out, size_t out_stride, const float *scale, const 
     values_any(&s, n_rows, false);
 }
 
+/* ---- terms of scores ------------------------------------------------------------------------- */
+
+SIMD_INLINE vf16 capped(vf16 s, vf16 cap, vf16 inverse)
+{
+    return vf_mul(cap, vf_tanh(vf_mul(s, inverse)));
+}
+
+static void soft_cap(float *s, float cap, size_t n)
+{
+    const vf16 c = vf_set1(cap), inverse = vf_set1(1.0f / cap);
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        vf_store(s + i, capped(vf_load(s + i), c, inverse));
+    if (i < n)
+        vf_store_n(s + i, capped(vf_load_n(s + i, n - i), c, inverse), n - i);
+}
+
+static void add_distance(float *s, float slope, float first, size_t n)
+{
+    static const float lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const vf16 zero = vf_set1(0.0f), k = vf_set1(slope);
+    for (size_t i = 0; i < n; i += 16) {
+        const vf16 t = vf_add(vf_load(lanes), vf_set1(first + (float)i));
+        const vf16 behind = vf_min(t, vf_sub(zero, t)); /* -|t| */
+        if (n - i < 16)
+            vf_store_n(s + i, vf_fma(k, behind, vf_load_n(s + i, n - i)), n - i);
+        else
+            vf_store(s + i, vf_fma(k, behind, vf_load(s + i)));
+    }
+}
+
 /* ---- softmax --------------------------------------------------------------------------------- */
 
 static float softmax_tile(struct nib_softmax *state, float *s, size_t begin, size_t end)

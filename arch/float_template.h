@@ -303,6 +303,8 @@ static void fill_kernels(struct nib_kernels *k)
     k->scores[NIB_CACHE_F32] = scores_f32;
     k->values[NIB_CACHE_F16] = values_f16;
     k->values[NIB_CACHE_F32] = values_f32;
+    k->soft_cap = soft_cap;
+    k->add_distance = add_distance;
     k->softmax_tile = softmax_tile;
     k->softmax_merge = softmax_merge;
 }

@@ -22,9 +22,9 @@ struct level {
 static const struct level levels[] = {
     {"scalar", 0, nib_kernels_init_scalar, NULL},
     {"avx2", AVX2, nib_kernels_init_avx2, nib_kernels_init_matmul_avx2},
-    {"avxvnni", AVXVNNI, NULL, nib_kernels_init_matmul_avxvnni},
+    {"avxvnni", AVXVNNI, nib_kernels_init_avxvnni, nib_kernels_init_matmul_avxvnni},
     {"avx512", AVX512, nib_kernels_init_avx512, nib_kernels_init_matmul_avx512},
-    {"avx512vnni", AVX512VNNI, NULL, nib_kernels_init_matmul_avx512vnni},
+    {"avx512vnni", AVX512VNNI, nib_kernels_init_avx512vnni, nib_kernels_init_matmul_avx512vnni},
 };
 
 /* Every set of levels that the features can span, larger ones first. */

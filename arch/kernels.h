@@ -52,10 +52,11 @@ typedef void nib_matmul_fn(const struct nib_matmul *m);
 
 enum {
     NIB_TILE = 64,     /* keys of a tile of the online softmax */
-    NIB_SEGMENT = 256, /* keys of a segment: online softmax inside, segments merged in order */
+    NIB_SEGMENT = 128, /* keys of a segment: online softmax inside, segments merged in order */
 };
 
-enum nib_kv { NIB_CACHE_F16, NIB_CACHE_F32, NIB_CACHE_COUNT };
+enum nib_kv { NIB_CACHE_F16, NIB_CACHE_F32, NIB_CACHE_Q8, NIB_CACHE_COUNT };
+enum { NIB_CACHE_FLOATS = NIB_CACHE_Q8 }; /* the types before it are floats */
 
 /*
  * out[r][j] = sum over i of a[r][i] b[i][j], i ascending, fma, from 0     (scores: b = keys
@@ -74,6 +75,30 @@ typedef void nib_scores_fn(float *out, size_t out_stride, const float *a, size_t
 typedef void nib_values_fn(float *out, size_t out_stride, const float *scale, const float *p,
                            size_t p_stride, const uint8_t *begin, const uint8_t *end, const void *b,
                            size_t b_stride, size_t n_rows, size_t n_cols);
+
+/*
+ * Products with a tile of an int8 cache: rows of 15-bit codes times columns of 8-bit codes, exact
+ * in int32, idot[r][j] = sum over i < n_inner of a[r][i] b[i / 4][j][i % 4], and then, with n_inner
+ * a multiple of 4, n_cols of 16, at most 512 codes of a row,
+ *
+ *     scores   out[r][j] = (float)idot (a_scale[r] b_scale[j])             b = keys [d / 4][64][4]
+ *     values   out[r][j] = fma((float)idot, a_scale[r], out[r][j] keep[r])
+ *                                                                       b = values [64 / 4][d][4]
+ */
+struct nib_dots {
+    float *out;
+    size_t out_stride;
+    const int16_t *a;
+    size_t a_stride;
+    const float *a_scale; /* [n_rows] */
+    const int8_t *b;
+    size_t b_cols;        /* columns that b has */
+    const float *b_scale; /* [n_cols], for scores */
+    const float *keep;    /* [n_rows], for values; else NULL */
+    size_t n_rows, n_inner, n_cols;
+};
+
+typedef void nib_dots_fn(const struct nib_dots *d);
 
 /* Running softmax of one query row over one segment. */
 struct nib_softmax {
@@ -108,8 +133,26 @@ struct nib_kernels {
     /* Row `row` of a from x[a->n_cols]; entry F32 copies. */
     void (*quantize[NIB_ACT_COUNT])(const struct nib_act *a, size_t row, const float *x);
 
-    nib_scores_fn *scores[NIB_CACHE_COUNT];
-    nib_values_fn *values[NIB_CACHE_COUNT];
+    nib_scores_fn *scores[NIB_CACHE_FLOATS];
+    nib_values_fn *values[NIB_CACHE_FLOATS];
+    nib_dots_fn *dots;
+    /*
+     * Walsh-Hadamard transform, not normalised, of each `block` (a power of two that divides n)
+     * values of x: for h = 1, 2, 4 .. block / 2, pairs h apart become (a + b, a - b).
+     */
+    void (*hadamard)(float *x, size_t n, size_t block);
+    /* q = rint(x / d), d = max|x| / 127, returned (quantize.h). */
+    float (*codes8)(int8_t *q, const float *x, size_t n);
+    /*
+     * The same with d = max / NIB_CODE15 of y = x factor (factor NULL: 1) over [begin, end); codes
+     * outside, up to n rounded up to 16, are 0.  Reads x and factor only inside of [0, end).
+     */
+    float (*codes15)(int16_t *q, const float *x, const float *factor, size_t begin, size_t end,
+                     size_t n);
+    /* s[i] = cap tanh(s[i] (1 / cap)), SLEEF */
+    void (*soft_cap)(float *s, float cap, size_t n);
+    /* s[i] = fma(slope, -|first + i|, s[i]); whole numbers below 2^24 */
+    void (*add_distance)(float *s, float slope, float first, size_t n);
     /*
      * One tile of one query row: of the scores s[0..63] only keys [begin, end) count.  Updates
      * `state`, replaces s[i] by exp(s[i] - max) (0 outside of the range, up to the next multiple of
@@ -139,7 +182,9 @@ const char *nib_isa_list(unsigned features); /* all levels within features, by b
 void nib_kernels_init_scalar(struct nib_kernels *k);
 void nib_kernels_init_matmul_scalar(struct nib_kernels *k);
 void nib_kernels_init_avx2(struct nib_kernels *k);
+void nib_kernels_init_avxvnni(struct nib_kernels *k);
 void nib_kernels_init_avx512(struct nib_kernels *k);
+void nib_kernels_init_avx512vnni(struct nib_kernels *k);
 void nib_kernels_init_matmul_avx2(struct nib_kernels *k);
 void nib_kernels_init_matmul_avxvnni(struct nib_kernels *k);
 void nib_kernels_init_matmul_avx512(struct nib_kernels *k);

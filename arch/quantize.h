@@ -11,17 +11,25 @@
 #include "half.h"
 #include "pack.h"
 
-/* d; *inverse is 1 / d, or 0 if all codes are 0 whatever x is. */
-static inline float nib_quantize_scale(uint32_t amax_bits, float *inverse)
+/* The largest code of 15 bits: 127 and 0 where it is cut into 128 high + low, both of 8 bits. */
+#define NIB_CODE15 16256
+
+/* d = max|x| / most; *inverse is 1 / d, or 0 if all codes are 0 whatever x is. */
+static inline float nib_code_scale(uint32_t amax_bits, float most, float *inverse)
 {
     *inverse = 0.0f;
     if (amax_bits >= 0x7f800000)
         return nib_bits_float(0x7fc00000);
-    const float d = nib_bits_float(amax_bits) / 127.0f;
+    const float d = nib_bits_float(amax_bits) / most;
     if (d < FLT_MIN)
         return 0.0f;
     *inverse = 1.0f / d;
     return d;
+}
+
+static inline float nib_quantize_scale(uint32_t amax_bits, float *inverse)
+{
+    return nib_code_scale(amax_bits, 127.0f, inverse);
 }
 
 /* What the codes leave of a block: x - d q, two roundings. */

@@ -28,11 +28,13 @@ static void assert_complete(const struct nib_kernels *k)
     assert_non_null(k->name);
     assert_true(k->rms_norm && k->layer_norm && k->rope && k->add && k->mul && k->scale);
     assert_true(k->to_f16 && k->from_f16 && k->softmax_tile && k->softmax_merge);
+    assert_true(k->dots && k->hadamard && k->codes8 && k->codes15);
+    assert_true(k->soft_cap && k->add_distance);
     for (int i = 0; i < NIB_ACTIVATION_COUNT; i++)
         assert_non_null(k->activate[i]);
     for (int i = 0; i < NIB_ACT_COUNT; i++)
         assert_non_null(k->quantize[i]);
-    for (int i = 0; i < NIB_CACHE_COUNT; i++)
+    for (int i = 0; i < NIB_CACHE_FLOATS; i++)
         assert_true(k->scores[i] && k->values[i]);
     for (int i = 0; i < NIB_PACK_COUNT; i++)
         assert_non_null(k->matmul[i]);

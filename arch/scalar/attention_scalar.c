@@ -1,9 +1,10 @@
 /*
  * The specification of the attention kernels (docs/numerics.md, rule 6): products with a tile of
- * keys or values, and the online softmax over tiles (Milakov and Gimelshein, "Online normalizer
- * calculation for softmax").
+ * keys or values, terms of scores, and the online softmax over tiles (Milakov and Gimelshein,
+ * "Online normalizer calculation for softmax").
  */
 #include <math.h>
+#include <sleef.h>
 #include <string.h>
 
 #include "exp.h"
@@ -71,6 +72,23 @@ static void values_f16(float *out, size_t out_stride, const float *scale, const 
     }
 }
 
+/* ---- terms of scores ------------------------------------------------------------------------- */
+
+static void soft_cap(float *s, float cap, size_t n)
+{
+    const float inverse = 1.0f / cap;
+    for (size_t i = 0; i < n; i++)
+        s[i] = cap * Sleef_cinz_tanhf1_u10purec(s[i] * inverse);
+}
+
+static void add_distance(float *s, float slope, float first, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        s[i] = fmaf(slope, -fabsf(first + (float)i), s[i]);
+}
+
+/* ---- softmax --------------------------------------------------------------------------------- */
+
 /* An empty range changes nothing.  A NaN score is no maximum, but makes its sum NaN. */
 static float softmax_tile(struct nib_softmax *state, float *s, size_t begin, size_t end)
 {
@@ -115,6 +133,8 @@ void nib_kernels_init_attention_scalar(struct nib_kernels *k)
     k->scores[NIB_CACHE_F32] = scores_f32;
     k->values[NIB_CACHE_F16] = values_f16;
     k->values[NIB_CACHE_F32] = values_f32;
+    k->soft_cap = soft_cap;
+    k->add_distance = add_distance;
     k->softmax_tile = softmax_tile;
     k->softmax_merge = softmax_merge;
 }

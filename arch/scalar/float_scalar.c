@@ -215,5 +215,6 @@ void nib_kernels_init_scalar(struct nib_kernels *k)
             },
     };
     nib_kernels_init_attention_scalar(k);
+    nib_kernels_init_dots_scalar(k);
     nib_kernels_init_matmul_scalar(k);
 }

@@ -269,4 +269,100 @@ SIMD_INLINE int32_t vf_store_codes(int8_t *q, vf16 x)
     return sum_codes(codes);
 }
 
+/* Lane j takes lane j ^ h. */
+SIMD_INLINE vf16 vf_swap1(vf16 x)
+{
+    return (vf16){_mm256_permute_ps(x.lo, _MM_SHUFFLE(2, 3, 0, 1)),
+                  _mm256_permute_ps(x.hi, _MM_SHUFFLE(2, 3, 0, 1))};
+}
+
+SIMD_INLINE vf16 vf_swap2(vf16 x)
+{
+    return (vf16){_mm256_permute_ps(x.lo, _MM_SHUFFLE(1, 0, 3, 2)),
+                  _mm256_permute_ps(x.hi, _MM_SHUFFLE(1, 0, 3, 2))};
+}
+
+SIMD_INLINE vf16 vf_swap4(vf16 x)
+{
+    return (vf16){_mm256_permute2f128_ps(x.lo, x.lo, 1), _mm256_permute2f128_ps(x.hi, x.hi, 1)};
+}
+
+SIMD_INLINE vf16 vf_swap8(vf16 x)
+{
+    return (vf16){x.hi, x.lo};
+}
+
+/* ---- integer products (dots_template.h) ------------------------------------------------------ */
+
+/* Width of the register tiles: 8 registers hold sums. */
+#define SIMD_DOT_ROWS          2
+#define SIMD_DOT_VECTORS(rows) ((rows) == 1 ? 2 : 1)
+
+/* Sums and codes, widened to 16 bits, of four columns each; sums of two codes each. */
+typedef struct {
+    __m256i part[4];
+} vd16;
+
+typedef struct {
+    const int8_t *codes; /* widened where they are used: there is no room for all */
+} vd_columns;
+
+typedef __m256i vd_row;
+
+SIMD_INLINE vd16 vd_zero(void)
+{
+    const __m256i zero = _mm256_setzero_si256();
+    return (vd16){{zero, zero, zero, zero}};
+}
+
+SIMD_INLINE vd_columns vd_load(const int8_t *b)
+{
+    return (vd_columns){b};
+}
+
+SIMD_INLINE vd_row vd_codes(const int16_t *a)
+{
+    int64_t four;
+    memcpy(&four, a, sizeof(four));
+    return _mm256_set1_epi64x(four);
+}
+
+SIMD_INLINE vd16 vd_add(vd16 sum, vd_row row, vd_columns columns)
+{
+    for (int i = 0; i < 4; i++) {
+        const __m256i codes =
+            _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(columns.codes + 16 * i)));
+#ifdef __AVXVNNI__
+        sum.part[i] = _mm256_dpwssd_avx_epi32(sum.part[i], row, codes);
+#else
+        sum.part[i] = _mm256_add_epi32(sum.part[i], _mm256_madd_epi16(row, codes));
+#endif
+    }
+    return sum;
+}
+
+/* The sums of pairs come in halves of 128 bits: columns 0, 1, 4, 5 | 2, 3, 6, 7. */
+SIMD_INLINE __m256i vd_sum8(__m256i a, __m256i b)
+{
+    return _mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), _MM_SHUFFLE(3, 1, 2, 0));
+}
+
+SIMD_INLINE vi16 vd_sum(vd16 sum)
+{
+    return (vi16){vd_sum8(sum.part[0], sum.part[1]), vd_sum8(sum.part[2], sum.part[3])};
+}
+
+SIMD_INLINE vf16 vi_float(vi16 x)
+{
+    return (vf16){_mm256_cvtepi32_ps(x.lo), _mm256_cvtepi32_ps(x.hi)};
+}
+
+/* Store rint(x), all within int16, as 16 codes. */
+SIMD_INLINE void vf_store_codes15(int16_t *q, vf16 x)
+{
+    const __m256i lo = _mm256_cvtps_epi32(x.lo), hi = _mm256_cvtps_epi32(x.hi);
+    _mm256_storeu_si256((__m256i *)q, _mm256_permute4x64_epi64(_mm256_packs_epi32(lo, hi),
+                                                               _MM_SHUFFLE(3, 1, 2, 0)));
+}
+
 #endif

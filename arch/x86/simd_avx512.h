@@ -217,4 +217,91 @@ SIMD_INLINE int32_t vf_store_codes(int8_t *q, vf16 x)
     return sum_codes(codes);
 }
 
+/* Lane j takes lane j ^ h. */
+SIMD_INLINE vf16 vf_swap1(vf16 x)
+{
+    return _mm512_permute_ps(x, _MM_SHUFFLE(2, 3, 0, 1));
+}
+
+SIMD_INLINE vf16 vf_swap2(vf16 x)
+{
+    return _mm512_permute_ps(x, _MM_SHUFFLE(1, 0, 3, 2));
+}
+
+SIMD_INLINE vf16 vf_swap4(vf16 x)
+{
+    return _mm512_shuffle_f32x4(x, x, _MM_SHUFFLE(2, 3, 0, 1));
+}
+
+SIMD_INLINE vf16 vf_swap8(vf16 x)
+{
+    return _mm512_shuffle_f32x4(x, x, _MM_SHUFFLE(1, 0, 3, 2));
+}
+
+/* ---- integer products (dots_template.h) ------------------------------------------------------ */
+
+/* Width of the register tiles: at most 24 registers of sums. */
+#define SIMD_DOT_ROWS          6
+#define SIMD_DOT_VECTORS(rows) ((rows) <= 3 ? 4 : 2)
+
+/* Sums and codes, widened to 16 bits, of columns 0-7 and 8-15; sums of two codes each. */
+typedef struct {
+    __m512i lo, hi;
+} vd16;
+
+typedef vd16 vd_columns;
+typedef __m512i vd_row;
+
+SIMD_INLINE vd16 vd_zero(void)
+{
+    return (vd16){_mm512_setzero_si512(), _mm512_setzero_si512()};
+}
+
+SIMD_INLINE vd_columns vd_load(const int8_t *b)
+{
+    return (vd_columns){_mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)b)),
+                        _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(b + 32)))};
+}
+
+SIMD_INLINE vd_row vd_codes(const int16_t *a)
+{
+    int64_t four;
+    memcpy(&four, a, sizeof(four));
+    return _mm512_set1_epi64(four);
+}
+
+SIMD_INLINE __m512i vd_add_half(__m512i sum, __m512i row, __m512i columns)
+{
+#ifdef __AVX512VNNI__
+    return _mm512_dpwssd_epi32(sum, row, columns);
+#else
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(row, columns));
+#endif
+}
+
+SIMD_INLINE vd16 vd_add(vd16 sum, vd_row row, vd_columns columns)
+{
+    return (vd16){vd_add_half(sum.lo, row, columns.lo), vd_add_half(sum.hi, row, columns.hi)};
+}
+
+SIMD_INLINE vi16 vd_sum(vd16 sum)
+{
+    const __m512i even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    return _mm512_add_epi32(_mm512_permutex2var_epi32(sum.lo, even, sum.hi),
+                            _mm512_permutex2var_epi32(sum.lo, odd, sum.hi));
+}
+
+SIMD_INLINE vf16 vi_float(vi16 x)
+{
+    return _mm512_cvtepi32_ps(x);
+}
+
+/* Store rint(x), all within int16, as 16 codes. */
+SIMD_INLINE void vf_store_codes15(int16_t *q, vf16 x)
+{
+    _mm256_storeu_si256((__m256i *)q, _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(x)));
+}
+
 #endif
