@@ -90,6 +90,7 @@ static int run_command(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    setenv("HWLOC_HIDE_ERRORS", "2", 0); /* hwloc would print where /sys is a part of itself */
     nib_terminal_init();
     nib_settings_init();
     return nib_finish_output(run_command(argc, argv));
