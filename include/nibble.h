@@ -14,24 +14,50 @@
  *   - For one model file, one input and one set of options, logits are equal bit for bit on every
  *     CPU, thread count, batch and chunking (docs/numerics.md).
  *
- * Example:
+ * Example, a whole program in C or C++:
  *
- *     struct nib_model *model;
- *     struct nib_context *context;
- *     struct nib_error err;
- *     if (nib_model_open(&model, path, NULL, &err) != NIB_OK)
- *         return fprintf(stderr, "%s\n", err.message), 1;
- *     if (nib_context_create(&context, model, NULL, &err) != NIB_OK)
- *         return fprintf(stderr, "%s\n", err.message), 1;
+ *     #include <nibble.h>
+ *     #include <stdio.h>
+ *     #include <string.h>
  *
- *     int32_t *ids;
- *     size_t n_ids;
- *     nib_tokenize(model, "The capital of France is", 24, NIB_ADD_SPECIAL, &ids, &n_ids, NULL);
- *     nib_evaluate(context, &(struct nib_batch){.n_tokens = n_ids, .ids = ids}, NULL);
- *     int32_t next = nib_argmax(nib_logits(context, 0), nib_model_info(model)->n_vocab);
- *     nib_free(ids);
- *     nib_context_free(context);
- *     nib_model_close(model);
+ *     int main(int argc, char **argv)
+ *     {
+ *         const char *path = argc > 1 ? argv[1] : "model.gguf";
+ *         const char *prompt = "The capital of France is";
+ *         struct nib_model *model = NULL;
+ *         struct nib_context *context = NULL;
+ *         struct nib_text_stream *stream = NULL;
+ *         int32_t *ids = NULL, next = 0;
+ *         size_t n_ids = 0;
+ *         struct nib_error err;
+ *         bool ok = nib_model_open(&model, path, NULL, &err) == NIB_OK &&
+ *                   nib_context_create(&context, model, NULL, &err) == NIB_OK &&
+ *                   nib_text_stream_create(&stream, model, &err) == NIB_OK &&
+ *                   nib_tokenize(model, prompt, strlen(prompt), NIB_ADD_SPECIAL, &ids, &n_ids,
+ *                                &err) == NIB_OK;
+ *
+ *         struct nib_batch batch = {n_ids, ids, NULL, NULL};
+ *         for (int i = 0; ok && i < 16; i++) {
+ *             ok = nib_evaluate(context, &batch, &err) == NIB_OK;
+ *             if (!ok)
+ *                 break;
+ *             next = nib_argmax(nib_logits(context, 0), nib_model_info(model)->n_tokens);
+ *             if (nib_token_is_end(model, next))
+ *                 break;
+ *             fputs(nib_text_stream_push(stream, next), stdout);
+ *             batch.n_tokens = 1;
+ *             batch.ids = &next;
+ *         }
+ *         if (ok)
+ *             puts(nib_text_stream_end(stream));
+ *         else
+ *             fprintf(stderr, "%s\n", err.message);
+ *         nib_free(ids);
+ *         nib_text_stream_free(stream);
+ *         nib_context_free(context);
+ *         nib_model_close(model);
+ *         return ok ? 0 : 1;
+ *     }
  */
 #ifndef NIBBLE_H
 #define NIBBLE_H
@@ -67,7 +93,7 @@ enum nib_status {
     NIB_ERROR_CONTEXT,   /* more tokens than the context holds */
     NIB_ERROR_TEMPLATE,  /* the chat template is malformed, or refused the conversation */
     NIB_ERROR_NUMERIC,   /* a logit is not a number: the weights hold NaN or infinity */
-    NIB_ERROR_CANCELLED, /* nib_context_cancel() was called */
+    NIB_ERROR_CANCELLED, /* nib_context_cancel() was called, or a callback asked to stop */
 };
 
 struct nib_error {
@@ -144,16 +170,16 @@ NIB_API bool nib_model_metadata(const struct nib_model *model, size_t i, const c
 /* ---- text and ids --------------------------------------------------------------------------- */
 
 enum {
-    NIB_ADD_SPECIAL = 1, /* add BOS and EOS as the model's file says */
-    NIB_PARSE_SPECIAL =
-        2, /* take "<|im_end|>" in the text for the special token, not for its letters */
-    NIB_CLEAN_SPACES =
-        4, /* nib_detokenize(): take out blanks, as before "?", where the model's own
-              tokenizer does (clean_up_tokenization_spaces); loses such blanks of the text */
+    /* Add BOS and EOS as the model's file says. */
+    NIB_ADD_SPECIAL = 1,
+    /* Take "<|im_end|>" in the text for the special token, not for its letters. */
+    NIB_PARSE_SPECIAL = 2,
+    /* nib_detokenize(): take out blanks, as before "?", where the model's own tokenizer does
+     * (clean_up_tokenization_spaces).  Loses such blanks of the text. */
+    NIB_CLEAN_SPACES = 4,
 };
 
-/* Invalid UTF-8 in `text` is encoded as the model's byte tokens where it has them, else as U+FFFD.
- */
+/* Invalid UTF-8 in `text` becomes the model's byte tokens where it has them, else U+FFFD. */
 NIB_API enum nib_status nib_tokenize(const struct nib_model *model, const char *text,
                                      size_t n_bytes, unsigned flags, int32_t **ids, size_t *n_ids,
                                      struct nib_error *err);
@@ -261,15 +287,14 @@ struct nib_sampler;
 
 struct nib_sampler_params {
     uint64_t seed;
-    uint32_t sequence;    /* tells parallel sequences with one seed apart */
-    float temperature;    /* 0: greedy; default 0.8 */
-    int32_t top_k;        /* 0: off; default 40 */
-    float top_p;          /* 1: off; default 0.95 */
-    float min_p;          /* 0: off; default 0.05 */
-    float repeat_penalty; /* over prompt and output: logits > 0 are divided by it, others
-                             multiplied; 1: off, the default */
-    int32_t
-        repeat_last_n; /* how many of the latest ids the penalties look at; -1: all; default 64 */
+    uint32_t sequence;       /* tells parallel sequences with one seed apart */
+    float temperature;       /* 0: greedy; default 0.8 */
+    int32_t top_k;           /* 0: off; default 40 */
+    float top_p;             /* 1: off; default 0.95 */
+    float min_p;             /* 0: off; default 0.05 */
+    float repeat_penalty;    /* over prompt and output: logits > 0 are divided by it, others
+                                multiplied; 1: off, the default */
+    int32_t repeat_last_n;   /* the penalties see this many latest ids; -1: all; default 64 */
     float frequency_penalty; /* over the output: times the count; default 0 */
     float presence_penalty;  /* over the output: once; default 0 */
     bool wants_logprob;      /* fill nib_choice.logprob */
@@ -301,6 +326,55 @@ NIB_API const char *nib_sampler_describe(const struct nib_sampler *sampler);
 
 /* The id of the largest logit, the lowest such id. */
 NIB_API int32_t nib_argmax(const float *logits, size_t n_vocab);
+
+/* ---- quantising model files ----------------------------------------------------------------- */
+
+struct nib_quantize_tensor {
+    const char *name;
+    const char *from, *to; /* "F16", "Q4_K" */
+    const char *wanted;    /* what the mix has for it, where its columns do not fit that; else NULL */
+    uint32_t n_dims;
+    uint64_t dims[4];
+    uint64_t n_bytes_from, n_bytes_to;
+};
+
+struct nib_quantize_params {
+    const char *type;                 /* a mix, as in nib_quantize_type(); "Q4_K_M" */
+    const char *output_type;          /* of output.weight; NULL: by the mix */
+    const char *token_embedding_type; /* NULL: by the mix */
+    const char *const *tensor_types;  /* "PATTERN=TYPE": a regular expression for names; the first
+                                         that matches wins */
+    size_t n_tensor_types;
+    bool is_pure;          /* one type for all matrices */
+    bool allow_requantize; /* take weights that are quantised already; quality is lost twice */
+    bool is_dry_run;       /* plan alone: `output` is not looked at */
+    int n_threads;         /* 0: nib_machine_query()'s n_threads */
+    /* Each may be NULL, and is called from the calling thread: every tensor, in the file's order,
+     * before the work begins; then bytes written of all.  `progress` returns false to stop. */
+    void (*on_tensor)(void *data, const struct nib_quantize_tensor *tensor);
+    bool (*progress)(void *data, uint64_t done, uint64_t total);
+    void *data;
+};
+
+struct nib_quantize_result {
+    uint64_t n_weights, n_bytes_from, n_bytes_to; /* of all tensors */
+    size_t n_tensors, n_fallbacks;                /* those with another type than `wanted` */
+};
+
+NIB_API void nib_quantize_params_init(struct nib_quantize_params *params);
+
+/* The i-th name that `type` may have; NULL past the end. */
+NIB_API const char *nib_quantize_type(size_t i);
+
+/*
+ * Write the model of the GGUF file `input` as the GGUF file `output` with weights of other types.
+ * Metadata, vectors and norms stay as they are.  `output` gets its name when it is complete: until
+ * then, and if this fails, what had the name keeps it.  The same input and params give the same
+ * bytes on every machine and for any number of threads.  `result` may be NULL.
+ */
+NIB_API enum nib_status nib_quantize(const char *input, const char *output,
+                                     const struct nib_quantize_params *params,
+                                     struct nib_quantize_result *result, struct nib_error *err);
 
 /* ---- the machine ---------------------------------------------------------------------------- */
 
