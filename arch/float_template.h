@@ -229,15 +229,12 @@ static void from_f16(float *y, const uint16_t *x, size_t n)
 
 /* ---- quantisation ---------------------------------------------------------------------------- */
 
-SIMD_INLINE float block_scale(const float *x, size_t n, float *inverse)
+SIMD_INLINE uint32_t amax_bits(const float *x)
 {
-    vi16 amax = vi_zero();
-    for (size_t i = 0; i < n; i += 16)
-        amax = vi_max_abs(amax, vf_load(x + i));
-    return nib_quantize_scale(vi_max_lanes(amax), inverse);
+    const vi16 amax = vi_max_abs(vi_max_abs(vi_zero(), vf_load(x)), vf_load(x + 16));
+    return vi_max_lanes(amax);
 }
 
-/* 16 codes; returns their sum. */
 SIMD_INLINE int32_t quantize_codes(int8_t *q, const float *x, float inverse)
 {
     if (inverse == 0.0f) { /* x may be NaN or infinite */
@@ -247,38 +244,7 @@ SIMD_INLINE int32_t quantize_codes(int8_t *q, const float *x, float inverse)
     return vf_store_codes(q, vf_mul(vf_load(x), vf_set1(inverse)));
 }
 
-SIMD_INLINE void quantize_block(const struct nib_act *a, size_t b, size_t row, const float *x)
-{
-    const size_t at = b * a->n_rows + row;
-    int8_t *const q = a->q + at * NIB_BLOCK;
-    float inverse;
-    const float d = block_scale(x, NIB_BLOCK, &inverse);
-    const int32_t sum0 = quantize_codes(q, x, inverse);
-    const int32_t sum1 = quantize_codes(q + 16, x + 16, inverse);
-    const int32_t sum = sum0 + sum1;
-    a->d[at] = d;
-    a->s[at] = d * (float)sum;
-    a->nsum[at] = -sum;
-    a->nsum_half[2 * b * a->n_rows + row] = -sum0;
-    a->nsum_half[(2 * b + 1) * a->n_rows + row] = -sum1;
-}
-
-static void quantize_q8(const struct nib_act *a, size_t row, const float *x)
-{
-    for (size_t b = 0; b < a->n_cols / NIB_BLOCK; b++)
-        quantize_block(a, b, row, x + b * NIB_BLOCK);
-}
-
-static void quantize_q8x2(const struct nib_act *a, size_t row, const float *x)
-{
-    for (size_t b = 0; b < a->n_cols / NIB_BLOCK; b++, x += NIB_BLOCK) {
-        const size_t at = b * a->n_rows + 2 * row;
-        float rest[NIB_BLOCK];
-        quantize_block(a, b, 2 * row, x);
-        nib_quantize_rest(rest, x, a->q + at * NIB_BLOCK, a->d[at]);
-        quantize_block(a, b, 2 * row + 1, rest);
-    }
-}
+#include "quantize_template.h"
 
 /* ---- the table ------------------------------------------------------------------------------- */
 

@@ -1,10 +1,6 @@
 /* The GGUF reader on unsound files: each is refused by name, none is fatal. */
 #include "gguf_samples.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
-
 static const uint64_t dims_64[] = {64};
 
 static void expect_message(const struct nib_error *err, const char *piece)
@@ -24,17 +20,6 @@ static void expect_bad(struct gguf_builder *b, const char *piece1, const char *p
     assert_int_equal(err.status, NIB_ERROR_FILE);
     expect_message(&err, piece1);
     expect_message(&err, piece2);
-    free(image);
-}
-
-static void expect_good(struct gguf_builder *b)
-{
-    struct nib_gguf *gguf;
-    struct nib_error err;
-    uint8_t *image;
-    if (open_built(&gguf, b, &image, &err) != NIB_OK)
-        fail_msg("%s", err.message);
-    nib_gguf_close(gguf);
     free(image);
 }
 

@@ -6,6 +6,9 @@
 #include "gguf_file.h"
 
 #include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
 
 /* One of everything. */
 static inline void build_sound(struct gguf_builder *b)
@@ -55,6 +58,17 @@ static inline enum nib_status open_built(struct nib_gguf **gguf, struct gguf_bui
     gguf_builder_free(b);
     err->message[0] = '\0';
     return nib_gguf_open_memory(gguf, *image, n, "model.gguf", err);
+}
+
+static inline void expect_good(struct gguf_builder *b)
+{
+    struct nib_gguf *gguf;
+    struct nib_error err;
+    uint8_t *image;
+    if (open_built(&gguf, b, &image, &err) != NIB_OK)
+        fail_msg("%s", err.message);
+    nib_gguf_close(gguf);
+    free(image);
 }
 
 #endif

@@ -3,10 +3,6 @@
 #include "gguf_samples.h"
 #include "scratch_dir.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
-
 static const uint64_t dims_64[] = {64};
 
 static struct nib_gguf *open_sound(uint8_t **image)
@@ -18,17 +14,6 @@ static struct nib_gguf *open_sound(uint8_t **image)
     if (open_built(&gguf, &b, image, &err) != NIB_OK)
         fail_msg("%s", err.message);
     return gguf;
-}
-
-static void expect_good(struct gguf_builder *b)
-{
-    struct nib_gguf *gguf;
-    struct nib_error err;
-    uint8_t *image;
-    if (open_built(&gguf, b, &image, &err) != NIB_OK)
-        fail_msg("%s", err.message);
-    nib_gguf_close(gguf);
-    free(image);
 }
 
 /* ---- what sound files give ----------------------------------------------------------------- */

@@ -78,6 +78,16 @@ void nib_buffer_add_clean(struct nib_buffer *buffer, const char *text, size_t n_
     }
 }
 
+int nib_check_argument(const char *what, const char *text)
+{
+    const size_t n_bytes = strlen(text), good = nib_utf8_prefix(text, n_bytes);
+    if (good == n_bytes)
+        return NIB_EXIT_OK;
+    return nib_complain(NIB_EXIT_USAGE,
+                        "%s is not UTF-8 from its byte %zu on; convert it, as with iconv -t UTF-8",
+                        what, good);
+}
+
 /* ---- files ---------------------------------------------------------------------------------- */
 
 static const char *shown_name(const char *path)

@@ -18,6 +18,8 @@ void nib_buffer_free(struct nib_buffer *buffer);
 /* Bytes up to the first that is no UTF-8 (surrogates and overlong forms are not); n_bytes if all
  * is. */
 size_t nib_utf8_prefix(const char *text, size_t n_bytes);
+/* Whether what stands on the command line is UTF-8: complains about "the prompt" if not. */
+int nib_check_argument(const char *what, const char *text);
 /* Adds `text` with U+FFFD for what is no UTF-8. */
 void nib_buffer_add_clean(struct nib_buffer *buffer, const char *text, size_t n_bytes);
 

@@ -13,17 +13,10 @@
 #include <string.h>
 
 static struct {
-    const char *system, *system_file, *template_file;
     int64_t n_predict;
 } args = {.n_predict = -1};
 
 static const struct nib_option options[] = {
-    {"-sys", "--system-prompt", NULL, "TEXT", "the system message", NIB_OPTION_TEXT, &args.system,
-     0, 0, false, NULL},
-    {"-sysf", "--system-prompt-file", NULL, "FILE", "read the system message from here",
-     NIB_OPTION_TEXT, &args.system_file, 0, 0, false, NULL},
-    {NULL, "--chat-template-file", NULL, "FILE", "a Jinja template instead of the model's own",
-     NIB_OPTION_TEXT, &args.template_file, 0, 0, false, NULL},
     {"-n", "--predict", "--n-predict", "N",
      "stop an answer after N tokens; -1: at the end token or when the context is full",
      NIB_OPTION_INT, &args.n_predict, -1, INT_MAX, false, NULL},
@@ -32,6 +25,7 @@ static const struct nib_option options[] = {
 
 static const struct nib_option *const tables[] = {
     options,
+    nib_options_chat,
     nib_options_common,
     nib_options_threads,
     nib_options_length,
@@ -280,38 +274,19 @@ static int converse(struct chat *chat)
 
 /* ---- setting up ----------------------------------------------------------------------------- */
 
-static int read_optional(const char *path, struct nib_buffer *out)
-{
-    *out = (struct nib_buffer){0};
-    return path ? nib_read_input(path, NIB_INPUT_TEXT, out) : NIB_EXIT_OK;
-}
-
-static int set_system(struct chat *chat)
-{
-    struct nib_buffer text;
-    if (args.system)
-        nib_conversation_set_system(&chat->conversation, args.system);
-    const int exit_code = read_optional(args.system_file, &text);
-    if (exit_code == NIB_EXIT_OK && text.data)
-        nib_conversation_set_system(&chat->conversation, text.data);
-    nib_buffer_free(&text);
-    return exit_code;
-}
-
 static int chat_with(const struct nib_model *model, struct nib_context *context,
-                     const char *template_source)
+                     const struct nib_chat_texts *texts)
 {
     struct chat chat = {.is_interactive = nib_is_terminal(stdin) && nib_is_terminal(stdout)};
     struct nib_error err;
-    nib_conversation_init(&chat.conversation, model, context, template_source);
+    nib_conversation_init(&chat.conversation, model, context, texts->template_source.data);
+    nib_conversation_set_system(&chat.conversation, texts->system.data);
     chat.reader = nib_line_reader_create(chat.is_interactive);
     int exit_code = NIB_EXIT_OK;
     if (!chat.reader)
         exit_code = nib_complain(NIB_EXIT_MEMORY, "out of memory at the start; close something");
     else if (nib_text_stream_create(&chat.stream, model, &err) != NIB_OK)
         exit_code = nib_complain_error(&err);
-    else
-        exit_code = set_system(&chat);
     /* Ctrl-C ends a filter, as it does others. */
     if (exit_code == NIB_EXIT_OK && chat.is_interactive)
         nib_interrupt_catch(context);
@@ -339,28 +314,23 @@ static int check_template(const struct nib_model *model, const char *template_so
 
 static int run(void)
 {
-    struct nib_buffer template_source;
-    struct nib_model *model;
+    struct nib_chat_texts texts;
+    struct nib_model *model = NULL;
     struct nib_context *context;
-    if (args.system && args.system_file)
-        return nib_complain(NIB_EXIT_USAGE, "two system messages; give one of -sys and -sysf");
-    int exit_code = read_optional(args.template_file, &template_source);
+    int exit_code = nib_settings_read_chat(&texts);
     if (exit_code == NIB_EXIT_OK)
         exit_code = nib_settings_open_model(&model);
-    if (exit_code != NIB_EXIT_OK) {
-        nib_buffer_free(&template_source);
-        return exit_code;
-    }
-    exit_code = check_template(model, template_source.data);
+    if (exit_code == NIB_EXIT_OK)
+        exit_code = check_template(model, texts.template_source.data);
     if (exit_code == NIB_EXIT_OK)
         exit_code =
             nib_settings_create_context(&context, model, (uint32_t)nib_settings.n_ctx, 1, 1);
     if (exit_code == NIB_EXIT_OK) {
-        exit_code = chat_with(model, context, template_source.data);
+        exit_code = chat_with(model, context, &texts);
         nib_context_free(context);
     }
     nib_model_close(model);
-    nib_buffer_free(&template_source);
+    nib_chat_texts_free(&texts);
     return exit_code;
 }
 

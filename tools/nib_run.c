@@ -12,7 +12,7 @@
 #include <string.h>
 
 static struct {
-    const char *prompt, *prompt_file, *ids_file, *system, *template_file;
+    const char *prompt, *prompt_file, *ids_file;
     int64_t n_predict, n_parallel;
     bool ignores_end, is_chat;
     int format;
@@ -37,10 +37,6 @@ static const struct nib_option options[] = {
      false, NULL},
     {"-no-cnv", "--no-conversation", NULL, NULL, "take the prompt as it is", NIB_OPTION_OFF,
      &args.is_chat, 0, 0, false, NULL},
-    {"-sys", "--system-prompt", NULL, "TEXT", "the system message, with -cnv", NIB_OPTION_TEXT,
-     &args.system, 0, 0, false, NULL},
-    {NULL, "--chat-template-file", NULL, "FILE", "a Jinja template instead of the model's own",
-     NIB_OPTION_TEXT, &args.template_file, 0, 0, false, NULL},
     {NULL, "--output", NULL, "FORMAT", "text, or json: one line a sequence", NIB_OPTION_CHOICE,
      &args.format, 0, 0, false, nib_choices_text_json},
     {0},
@@ -48,6 +44,7 @@ static const struct nib_option options[] = {
 
 static const struct nib_option *const tables[] = {
     options,
+    nib_options_chat,
     nib_options_common,
     nib_options_threads,
     nib_options_length,
@@ -68,18 +65,11 @@ static int check_arguments(void)
                                                 "or use nibble chat");
         args.prompt_file = "-";
     }
-    if ((args.system || args.template_file) && !args.is_chat)
-        return nib_complain(NIB_EXIT_USAGE, "-sys and --chat-template-file need -cnv; add it");
-    if (args.prompt) {
-        const size_t n_bytes = strlen(args.prompt);
-        const size_t good = nib_utf8_prefix(args.prompt, n_bytes);
-        if (good < n_bytes)
-            return nib_complain(NIB_EXIT_USAGE,
-                                "the prompt is not UTF-8 from its byte %zu on; convert it, as with "
-                                "iconv -t UTF-8",
-                                good);
-    }
-    return NIB_EXIT_OK;
+    if ((nib_settings.system || nib_settings.system_file || nib_settings.template_file) &&
+        !args.is_chat)
+        return nib_complain(NIB_EXIT_USAGE,
+                            "-sys, -sysf and --chat-template-file need -cnv; add it");
+    return args.prompt ? nib_check_argument("the prompt", args.prompt) : NIB_EXIT_OK;
 }
 
 static int read_prompt_text(struct nib_buffer *out)
@@ -97,22 +87,16 @@ static int read_prompt_text(struct nib_buffer *out)
 }
 
 /* Replaces the prompt by the conversation that it begins. */
-static int apply_template(const struct nib_model *model, struct nib_buffer *prompt)
+static int apply_template(const struct nib_model *model, const struct nib_chat_texts *texts,
+                          struct nib_buffer *prompt)
 {
-    struct nib_buffer source = {0};
-    if (args.template_file) {
-        const int exit_code = nib_read_input(args.template_file, NIB_INPUT_TEXT, &source);
-        if (exit_code != NIB_EXIT_OK)
-            return exit_code;
-    }
-    const struct nib_chat_message messages[] = {{"system", args.system}, {"user", prompt->data}};
-    const size_t first = args.system ? 0 : 1;
+    const struct nib_chat_message messages[] = {{"system", texts->system.data},
+                                                {"user", prompt->data}};
+    const size_t first = texts->system.data ? 0 : 1;
     char *text;
     struct nib_error err;
-    const enum nib_status status =
-        nib_chat_format(model, source.data, messages + first, 2 - first, true, &text, &err);
-    nib_buffer_free(&source);
-    if (status != NIB_OK)
+    if (nib_chat_format(model, texts->template_source.data, messages + first, 2 - first, true,
+                        &text, &err) != NIB_OK)
         return nib_complain_error(&err);
     prompt->n_bytes = 0;
     nib_buffer_add(prompt, text, strlen(text));
@@ -120,7 +104,8 @@ static int apply_template(const struct nib_model *model, struct nib_buffer *prom
     return NIB_EXIT_OK;
 }
 
-static int read_prompt(const struct nib_model *model, struct nib_lists *out)
+static int read_prompt(const struct nib_model *model, const struct nib_chat_texts *texts,
+                       struct nib_lists *out)
 {
     struct nib_buffer prompt;
     int32_t *ids = NULL;
@@ -131,7 +116,7 @@ static int read_prompt(const struct nib_model *model, struct nib_lists *out)
     if (exit_code == NIB_EXIT_OK && prompt.n_bytes == 0 && !args.prompt)
         exit_code = nib_complain(NIB_EXIT_USAGE, "the prompt is empty; give some text");
     if (exit_code == NIB_EXIT_OK && args.is_chat)
-        exit_code = apply_template(model, &prompt);
+        exit_code = apply_template(model, texts, &prompt);
     if (exit_code != NIB_EXIT_OK)
         goto done;
     const unsigned flags = args.is_chat ? NIB_PARSE_SPECIAL : NIB_ADD_SPECIAL | NIB_PARSE_SPECIAL;
@@ -379,19 +364,22 @@ static int run_prompts(const struct nib_model *model, const struct nib_lists *pr
 
 static int run(void)
 {
-    struct nib_model *model;
+    struct nib_model *model = NULL;
+    struct nib_chat_texts texts = {0};
     struct nib_lists prompts = {0};
     int exit_code = check_arguments();
     if (exit_code == NIB_EXIT_OK)
+        exit_code = nib_settings_read_chat(&texts);
+    if (exit_code == NIB_EXIT_OK)
         exit_code = nib_settings_open_model(&model);
-    if (exit_code != NIB_EXIT_OK)
-        return exit_code;
-    exit_code = args.ids_file
-                    ? nib_read_ids(args.ids_file, nib_model_info(model)->n_vocab, false, &prompts)
-                    : read_prompt(model, &prompts);
+    if (exit_code == NIB_EXIT_OK)
+        exit_code = args.ids_file ? nib_read_ids(args.ids_file, nib_model_info(model)->n_vocab,
+                                                 false, &prompts)
+                                  : read_prompt(model, &texts, &prompts);
     if (exit_code == NIB_EXIT_OK)
         exit_code = run_prompts(model, &prompts);
     nib_lists_free(&prompts);
+    nib_chat_texts_free(&texts);
     nib_model_close(model);
     return exit_code;
 }

@@ -143,18 +143,13 @@ static int check_arguments(void)
         return nib_complain(NIB_EXIT_USAGE, "two inputs; give one of -p and --input");
     if (args.text && args.is_decoding)
         return nib_complain(NIB_EXIT_USAGE, "--decode takes ids; give them with --input FILE");
-    if (args.text && nib_utf8_prefix(args.text, strlen(args.text)) < strlen(args.text))
-        return nib_complain(NIB_EXIT_USAGE,
-                            "the text is not UTF-8 from its byte %zu on; convert it, "
-                            "as with iconv -t UTF-8",
-                            nib_utf8_prefix(args.text, strlen(args.text)));
     if (!args.text && !args.input) {
         if (nib_is_terminal(stdin))
             return nib_complain(NIB_EXIT_USAGE,
                                 "no input; give -p TEXT or --input FILE, or pipe text in");
         args.input = "-";
     }
-    return NIB_EXIT_OK;
+    return args.text ? nib_check_argument("the text", args.text) : NIB_EXIT_OK;
 }
 
 static int run(void)

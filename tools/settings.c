@@ -2,6 +2,7 @@
 #include "settings.h"
 
 #include <math.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,6 +50,16 @@ const struct nib_option nib_options_context[] = {
      NIB_OPTION_CHOICE, &nib_settings.type_v, 0, 0, false, kv_types},
     {NULL, "--no-kv-cache", NULL, NULL, "recompute all positions for every token (slow)",
      NIB_OPTION_OFF, &nib_settings.kv_cache, 0, 0, false, NULL},
+    {0},
+};
+
+const struct nib_option nib_options_chat[] = {
+    {"-sys", "--system-prompt", NULL, "TEXT", "the system message", NIB_OPTION_TEXT,
+     &nib_settings.system, 0, 0, false, NULL},
+    {"-sysf", "--system-prompt-file", NULL, "FILE", "read the system message from here",
+     NIB_OPTION_TEXT, &nib_settings.system_file, 0, 0, false, NULL},
+    {NULL, "--chat-template-file", NULL, "FILE", "a Jinja template instead of the model's own",
+     NIB_OPTION_TEXT, &nib_settings.template_file, 0, 0, false, NULL},
     {0},
 };
 
@@ -179,6 +190,34 @@ int nib_settings_create_context(struct nib_context **out, const struct nib_model
                  (double)info->n_scratch_bytes / 1048576.0, info->cpu_plan);
     }
     return NIB_EXIT_OK;
+}
+
+static int read_optional(const char *path, struct nib_buffer *out)
+{
+    return path ? nib_read_input(path, NIB_INPUT_TEXT, out) : NIB_EXIT_OK;
+}
+
+int nib_settings_read_chat(struct nib_chat_texts *out)
+{
+    *out = (struct nib_chat_texts){0};
+    if (nib_settings.system && nib_settings.system_file)
+        return nib_complain(NIB_EXIT_USAGE, "two system messages; give one of -sys and -sysf");
+    int exit_code = read_optional(nib_settings.system_file, &out->system);
+    if (exit_code == NIB_EXIT_OK && nib_settings.system) {
+        exit_code = nib_check_argument("the system message", nib_settings.system);
+        nib_buffer_add(&out->system, nib_settings.system, strlen(nib_settings.system));
+    }
+    if (exit_code == NIB_EXIT_OK)
+        exit_code = read_optional(nib_settings.template_file, &out->template_source);
+    if (exit_code != NIB_EXIT_OK)
+        nib_chat_texts_free(out);
+    return exit_code;
+}
+
+void nib_chat_texts_free(struct nib_chat_texts *texts)
+{
+    nib_buffer_free(&texts->system);
+    nib_buffer_free(&texts->template_source);
 }
 
 static uint64_t fresh_seed(void)

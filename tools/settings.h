@@ -4,6 +4,7 @@
 #ifndef NIB_SETTINGS_H
 #define NIB_SETTINGS_H
 
+#include "input.h"
 #include "nibble.h"
 #include "options.h"
 #include "terminal.h"
@@ -13,6 +14,8 @@ struct nib_settings {
     int64_t n_threads, n_ctx, n_batch;
     int type_k, type_v; /* enum nib_kv_type */
     bool kv_cache;
+
+    const char *system, *system_file, *template_file; /* see nib_settings_read_chat() */
 
     int64_t seed; /* -1: a new one each time */
     double temperature, top_p, min_p, repeat_penalty, frequency_penalty, presence_penalty;
@@ -28,6 +31,7 @@ extern const struct nib_option nib_options_common[];  /* model, ISA, colour, -v,
 extern const struct nib_option nib_options_threads[]; /* -t; bench has a list instead */
 extern const struct nib_option nib_options_length[];  /* -c */
 extern const struct nib_option nib_options_context[]; /* batch, KV cache */
+extern const struct nib_option nib_options_chat[];    /* system message, template */
 extern const struct nib_option nib_options_sampling[];
 
 extern const char *const nib_choices_text_json[]; /* "text", "json" */
@@ -41,6 +45,13 @@ int nib_settings_open_model(struct nib_model **out);
 /* `n_ctx` 0: the model's length, cut (with a note) to what half of this machine's memory holds. */
 int nib_settings_create_context(struct nib_context **out, const struct nib_model *model,
                                 uint32_t n_ctx, uint32_t n_sequences, uint32_t n_logits);
+
+struct nib_chat_texts { /* without data where the options of a conversation give none */
+    struct nib_buffer system, template_source;
+};
+
+int nib_settings_read_chat(struct nib_chat_texts *out);
+void nib_chat_texts_free(struct nib_chat_texts *texts);
 /* Bytes of keys and values that a position has in the cache. */
 double nib_settings_position_bytes(const struct nib_model_info *info, enum nib_kv_type type_k,
                                    enum nib_kv_type type_v);

@@ -127,63 +127,31 @@ static void from_f16(float *y, const uint16_t *x, size_t n)
 
 /* ---- quantisation ---------------------------------------------------------------------------- */
 
-static uint32_t amax_bits(const float *x, size_t n)
+static uint32_t amax_bits(const float *x)
 {
     uint32_t amax = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < NIB_BLOCK; i++) {
         const uint32_t bits = nib_float_bits(x[i]) & 0x7fffffff;
         amax = bits > amax ? bits : amax;
     }
     return amax;
 }
 
-/* Codes of n values; returns their sum. */
-static int32_t quantize_codes(int8_t *q, const float *x, size_t n, float inverse)
+static int32_t quantize_codes(int8_t *q, const float *x, float inverse)
 {
     int32_t sum = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < 16; i++) {
         q[i] = inverse == 0.0f ? 0 : (int8_t)rintf(x[i] * inverse);
         sum += q[i];
     }
     return sum;
 }
 
+#include "quantize_template.h"
+
 static void quantize_f32(const struct nib_act *a, size_t row, const float *x)
 {
     memcpy(a->f + row * a->stride, x, a->n_cols * sizeof(*x));
-}
-
-static void quantize_block(const struct nib_act *a, size_t b, size_t row, const float *x)
-{
-    const size_t at = b * a->n_rows + row;
-    float inverse;
-    const float d = nib_quantize_scale(amax_bits(x, NIB_BLOCK), &inverse);
-    int8_t *q = a->q + at * NIB_BLOCK;
-    const int32_t sum0 = quantize_codes(q, x, 16, inverse);
-    const int32_t sum1 = quantize_codes(q + 16, x + 16, 16, inverse);
-    const int32_t sum = sum0 + sum1;
-    a->d[at] = d;
-    a->s[at] = d * (float)sum;
-    a->nsum[at] = -sum;
-    a->nsum_half[2 * b * a->n_rows + row] = -sum0;
-    a->nsum_half[(2 * b + 1) * a->n_rows + row] = -sum1;
-}
-
-static void quantize_q8(const struct nib_act *a, size_t row, const float *x)
-{
-    for (size_t b = 0; b < a->n_cols / NIB_BLOCK; b++)
-        quantize_block(a, b, row, x + b * NIB_BLOCK);
-}
-
-static void quantize_q8x2(const struct nib_act *a, size_t row, const float *x)
-{
-    for (size_t b = 0; b < a->n_cols / NIB_BLOCK; b++, x += NIB_BLOCK) {
-        const size_t at = b * a->n_rows + 2 * row;
-        float rest[NIB_BLOCK];
-        quantize_block(a, b, 2 * row, x);
-        nib_quantize_rest(rest, x, a->q + at * NIB_BLOCK, a->d[at]);
-        quantize_block(a, b, 2 * row + 1, rest);
-    }
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */

@@ -602,6 +602,16 @@ struct node *nib_tpl_parse_expression(struct parser *p)
     return node;
 }
 
+/* A tuple of the list that begins with `first`. */
+static struct node *tuple_of(struct parser *p, struct node *first, unsigned line)
+{
+    struct node *node = nib_tpl_node(p, E_TUPLE, line);
+    if (!node)
+        return NULL;
+    node->list = first;
+    return nib_tpl_node_done(p, node) ? node : NULL;
+}
+
 struct node *nib_tpl_parse_tuple(struct parser *p, bool is_condition, const char *end_name)
 {
     const unsigned line = p->current.line;
@@ -619,13 +629,7 @@ struct node *nib_tpl_parse_tuple(struct parser *p, bool is_condition, const char
     if (!first)
         return nib_tpl_parse_fail(p, line, "expected an expression, found %s",
                                   nib_tpl_token_name(p->current.kind));
-    if (!is_tuple)
-        return first;
-    struct node *node = nib_tpl_node(p, E_TUPLE, line);
-    if (!node)
-        return NULL;
-    node->list = first;
-    return nib_tpl_node_done(p, node) ? node : NULL;
+    return is_tuple ? tuple_of(p, first, line) : first;
 }
 
 /* ---- targets of assignments ----------------------------------------------------------------- */
@@ -648,13 +652,7 @@ static struct node *parse_target_list(struct parser *p, bool with_namespace, con
         return NULL;
     if (!first)
         return nib_tpl_parse_fail(p, line, "expected a name to assign to");
-    if (!is_tuple)
-        return first;
-    struct node *node = nib_tpl_node(p, E_TUPLE, line);
-    if (!node)
-        return NULL;
-    node->list = first;
-    return nib_tpl_node_done(p, node) ? node : NULL;
+    return is_tuple ? tuple_of(p, first, line) : first;
 }
 
 static bool is_constant_name(struct nib_str s)
