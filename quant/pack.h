@@ -9,11 +9,14 @@
  *             in the low nibbles and strip p + 4 in the high ones                     = 256 bytes
  *     2 bits  a block of 32 columns = 2 units; bits 2i of unit u belong to
  *             strip 4u + i                                                            = 128 bytes
+ *     1 bit   a block of 32 columns = 1 unit; bit i belongs to strip i                =  64 bytes
  *     float   one column after the other, 16 rows each
  *
- * Codes are unsigned; a type's zero point is taken off by the kernels.  A group is a run of planes,
- * each over all columns: codes, high bits, scales, minimums, super-scales (struct nib_planes).
- * Scales lie 16 rows side by side in the source's own precision, so packing loses nothing.
+ * A code is put together from one to three of these planes: low bits first.  Codes are unsigned; a
+ * type's zero point is taken off by the kernels; a type with a code book has codes that name its
+ * entries.  A group is a run of planes, each over all columns: codes, 2 bits, 1 bit, scales,
+ * minimums, super-scales (struct nib_planes).  Scales lie 16 rows side by side in the source's own
+ * precision, so packing loses nothing.
  */
 #ifndef NIB_PACK_H
 #define NIB_PACK_H
@@ -28,9 +31,18 @@ enum nib_pack {
     NIB_PACK_BF16,
     NIB_PACK_Q4_0,
     NIB_PACK_Q4_1,
-    NIB_PACK_Q8_0,
+    NIB_PACK_Q5_0,
+    NIB_PACK_Q5_1,
+    NIB_PACK_Q8_0, /* and what TQ1_0 and TQ2_0 become */
+    NIB_PACK_IQ4_NL,
+    NIB_PACK_MXFP4,
+    NIB_PACK_Q2_K,
+    NIB_PACK_Q3_K,
     NIB_PACK_Q4_K,
+    NIB_PACK_Q5_K,
     NIB_PACK_Q6_K,
+    NIB_PACK_IQ4_XS,
+    NIB_PACK_I8, /* what IQ1, IQ2 and IQ3 become */
     NIB_PACK_COUNT
 };
 
@@ -43,15 +55,36 @@ enum nib_act_kind {
     NIB_ACT_COUNT
 };
 
+/*
+ * How scales are held: what a weight x is of its code q, less the zero point or looked up.  f16 but
+ * where said otherwise; d and dmin belong to 256 columns, in the super-scales.
+ */
+enum nib_scale_form {
+    NIB_SCALE_NONE,   /* float types */
+    NIB_SCALE_F16,    /* 32 columns: x = scale q, or scale q + min */
+    NIB_SCALE_E8M0,   /* 32 columns: x = 2^(scale - 128) q, scale a byte */
+    NIB_SCALE_U8_MIN, /* 32 columns: x = (d scale) q - (dmin min), both bytes */
+    NIB_SCALE_I8,     /* 32 columns: x = (d scale) q, a signed byte */
+    NIB_SCALE_I8_16,  /* 16 columns, the same */
+    NIB_SCALE_F32_16, /* 16 columns, the same with d as f32 */
+    NIB_SCALE_I6_16,  /* 16 columns, the same with scale - 32 in 6 bits: after d, 8 rows of bytes
+                         with  the low nibbles of scales i and i + 8, then 4 with bits 2j of scale 4j
+                         + i */
+    NIB_SCALE_U4_16,  /* 16 columns: x = (d scale) q - (dmin min), a byte scale | min << 4 */
+};
+
 /* Bytes of each plane: per block of 32 columns, or per super-block of 256.  0: no such plane. */
 struct nib_pack_info {
     const char *name;
-    enum nib_type source;
+    enum nib_type source; /* NIB_TYPE_END: several */
     enum nib_act_kind act;
-    uint8_t zero_shift; /* zero point = 1 << zero_shift; 0: none */
-    uint16_t codes, high, scale, min;
-    uint16_t super;
+    enum nib_scale_form form;
+    uint8_t zero_shift;  /* zero point = 1 << zero_shift; 0: none */
+    uint8_t bits;        /* of a code that kernels multiply, looked up and with its zero point */
     uint8_t float_bytes; /* of a value of a float type, else 0 */
+    uint16_t codes, two, one;
+    uint16_t scale, min, super;
+    const int8_t *book; /* [16]: codes are looked up, and the zero point is added; or NULL */
 };
 
 const struct nib_pack_info *nib_pack_info(enum nib_pack pack);
@@ -59,9 +92,20 @@ const struct nib_pack_info *nib_pack_info(enum nib_pack pack);
 /* Which packing a GGUF type gets; false if there is none. */
 bool nib_pack_of_type(enum nib_type type, enum nib_pack *out);
 
+/* Columns that share a scale: 16 or 32. */
+static inline size_t nib_scale_columns(enum nib_scale_form form)
+{
+    return form >= NIB_SCALE_I8_16 ? 16 : 32;
+}
+
+static inline bool nib_scale_has_min(enum nib_scale_form form, bool has_min_plane)
+{
+    return has_min_plane || form == NIB_SCALE_U4_16;
+}
+
 /* Byte offsets inside a group; the codes are at 0. */
 struct nib_planes {
-    size_t high, scale, min, super;
+    size_t two, one, scale, min, super;
     size_t n_bytes; /* of a group, a multiple of 64 */
 };
 
@@ -79,15 +123,15 @@ struct nib_matrix {
 struct nib_matrix nib_matrix_shape(enum nib_pack pack, uint32_t n_rows, uint32_t n_cols);
 
 /*
- * Pack one group at `dst`, zeroed memory, from 16 rows of the source type, each n_cols values; NULL
- * is a row of zeros.  The rows of a group may come from anywhere, which is how rows are reordered
- * and tensors split.
+ * Pack one group at `dst`, zeroed memory, from 16 rows of type `source`, which has a packing, each
+ * n_cols values; NULL is a row of zeros.  The rows of a group may come from anywhere, which is how
+ * rows are reordered and tensors split.
  */
-void nib_pack_group(enum nib_pack pack, uint8_t *dst, const uint8_t *const rows[NIB_GROUP],
+void nib_pack_group(enum nib_type source, uint8_t *dst, const uint8_t *const rows[NIB_GROUP],
                     size_t n_cols);
 
 /* Single elements, for the specification kernels and tests: `group` is the group's data, `row`
- * 0..15. */
+ * 0..15.  A code is what kernels multiply: looked up, its zero point still on. */
 struct nib_scale {
     float scale, min; /* x = scale * (code - zero) + min */
 };

@@ -4,6 +4,7 @@
  * against 64 bits. NIB_TEST_SHAPES: random shapes for each packing (default 40).
  */
 #define _GNU_SOURCE
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,32 +45,73 @@ static void fill_scales(uint8_t *p, size_t n)
         put_f16(p + 2 * i, next() % 9 == 0 ? 0.0f : next() % 9 == 0 ? 0x1p-20f : small_float());
 }
 
-static void fill_group(const struct nib_matrix *w, uint8_t *group, enum codes codes)
+static void fill_floats(const struct nib_matrix *w, uint8_t *group)
+{
+    for (size_t i = 0; i < (size_t)w->n_cols * NIB_GROUP; i++) {
+        const float x = small_float();
+        const uint16_t half = w->pack == NIB_PACK_F16 ? nib_f32_to_f16(x) : nib_f32_to_bf16(x);
+        if (w->pack == NIB_PACK_F32)
+            memcpy(group + 4 * i, &x, 4);
+        else
+            memcpy(group + 2 * i, &half, 2);
+    }
+}
+
+/* All planes are filled with `scale` (f16), or with random scales where it is NAN. */
+static void set_scales(const struct nib_matrix *w, uint8_t *group, float scale)
 {
     const struct nib_pack_info *info = nib_pack_info(w->pack);
     const struct nib_planes *p = &w->planes;
-    const size_t n_values = (size_t)w->n_cols * NIB_GROUP;
-    if (info->float_bytes) {
-        for (size_t i = 0; i < n_values; i++) {
-            const float x = small_float();
-            const uint16_t half = w->pack == NIB_PACK_F16 ? nib_f32_to_f16(x) : nib_f32_to_bf16(x);
-            if (w->pack == NIB_PACK_F32)
-                memcpy(group + 4 * i, &x, 4);
-            else
-                memcpy(group + 2 * i, &half, 2);
-        }
-        return;
-    }
-    for (size_t i = 0; i < p->n_bytes; i++)
-        group[i] = codes == LARGEST_CODES && i < p->scale ? 0xff : (uint8_t)next();
     const size_t n_blocks = w->n_cols / NIB_BLOCK, n_supers = w->n_cols / NIB_SUPER;
-    if (info->super) {
-        fill_scales(group + p->super, n_supers * info->super / 2);
-    } else {
+    const bool is_random = isnan(scale);
+    if (info->form == NIB_SCALE_F16) {
         fill_scales(group + p->scale, n_blocks * NIB_GROUP);
         if (info->min)
             fill_scales(group + p->min, n_blocks * NIB_GROUP);
+        for (size_t i = 0; !is_random && i < n_blocks * NIB_GROUP; i++) {
+            put_f16(group + p->scale + 2 * i, scale);
+            if (info->min)
+                put_f16(group + p->min + 2 * i, 0.0f);
+        }
+        return;
     }
+    for (size_t i = 0; !is_random && i < p->super - p->scale; i++)
+        group[p->scale + i] = info->form == NIB_SCALE_E8M0 ? 128 : i < p->min - p->scale ? 1 : 0;
+    if (is_random && info->form == NIB_SCALE_E8M0) /* also the two smallest, which are denormal */
+        for (size_t i = 0; i < n_blocks * NIB_GROUP; i++)
+            group[p->scale + i] = (uint8_t)(next() % 5 == 0 ? next() % 3 : 100 + next() % 60);
+    for (size_t s = 0; info->super && s < n_supers; s++) {
+        uint8_t *super = group + p->super + s * info->super;
+        const bool has_min = info->form == NIB_SCALE_U8_MIN || info->form == NIB_SCALE_U4_16;
+        if (info->form == NIB_SCALE_F32_16) {
+            for (size_t i = 0; i < NIB_GROUP; i++) {
+                const float x = is_random ? small_float() * 1e-3f : scale;
+                memcpy(super + 4 * i, &x, 4);
+            }
+            continue;
+        }
+        fill_scales(super, has_min ? 2 * NIB_GROUP : NIB_GROUP);
+        for (size_t i = 0; !is_random && i < NIB_GROUP; i++) {
+            put_f16(super + 2 * i, scale);
+            if (has_min)
+                put_f16(super + 2 * (NIB_GROUP + i), 0.0f);
+        }
+        if (!is_random && info->form == NIB_SCALE_I6_16) { /* 33 in 6 bits: 1 */
+            memset(super + 32, 0x11, 8 * NIB_GROUP);
+            memset(super + 32 + 8 * NIB_GROUP, 0xaa, 4 * NIB_GROUP);
+        }
+    }
+}
+
+static void fill_group(const struct nib_matrix *w, uint8_t *group, enum codes codes)
+{
+    if (nib_pack_info(w->pack)->float_bytes) {
+        fill_floats(w, group);
+        return;
+    }
+    for (size_t i = 0; i < w->planes.n_bytes; i++)
+        group[i] = codes == LARGEST_CODES && i < w->planes.scale ? 0xff : (uint8_t)next();
+    set_scales(w, group, NAN);
 }
 
 struct product {
@@ -182,63 +224,58 @@ static void test_every_backend_equals_scalar(void **state)
         }
 }
 
-/* Power-of-two scales make the float result exact: it is the 64-bit dot of codes. */
+/* With scales of 1 the float result is exact: it is the 64-bit dot of codes. */
 static void test_integer_sums_are_exact(void **state)
 {
     (void)state;
-    for (int pack = NIB_PACK_Q4_0; pack <= NIB_PACK_Q8_0; pack++) {
-        struct product p;
-        make_product(&p, (enum nib_pack)pack, 16, 64, 3, LARGEST_CODES);
-        for (size_t i = 0; i < 2 * NIB_GROUP; i++) {
-            put_f16(p.weights + p.w.planes.scale + 2 * i, 1.0f);
-            if (nib_pack_info((enum nib_pack)pack)->min)
-                put_f16(p.weights + p.w.planes.min + 2 * i, 0.0f);
+    for (int pack = NIB_PACK_Q4_0; pack < NIB_PACK_COUNT; pack++)
+        for (size_t n_tokens = 1; n_tokens <= 33; n_tokens += 4) {
+            struct product p;
+            make_product(&p, (enum nib_pack)pack, 32, NIB_SUPER, n_tokens, LARGEST_CODES);
+            for (size_t g = 0; g < p.w.n_groups; g++)
+                set_scales(&p.w, p.weights + g * p.w.planes.n_bytes, 1.0f);
+            for (size_t i = 0; i < NIB_SUPER / NIB_BLOCK * n_tokens; i++)
+                p.x.d[i] = 1.0f;
+            float y[33 * 32];
+            run(&p, nib_cpu_features(),
+                (struct nib_matmul){.y = y, .y_stride = 32, .group_end = 2, .token_end = n_tokens});
+            const int zero_shift = nib_pack_info((enum nib_pack)pack)->zero_shift;
+            const int zero = zero_shift ? 1 << zero_shift : 0;
+            for (size_t t = 0; t < n_tokens; t++)
+                for (size_t r = 0; r < 32; r++) {
+                    const uint8_t *group = p.weights + r / NIB_GROUP * p.w.planes.n_bytes;
+                    int64_t sum = 0;
+                    for (size_t k = 0; k < NIB_SUPER; k++)
+                        sum += (int64_t)(nib_matrix_code(&p.w, group, (int)(r % NIB_GROUP), k) -
+                                         zero) *
+                               p.x.q[(k / NIB_BLOCK * n_tokens + t) * NIB_BLOCK + k % NIB_BLOCK];
+                    assert_true(y[t * 32 + r] == (float)sum);
+                }
+            free_product(&p);
         }
-        for (size_t i = 0; i < 2 * 3; i++)
-            p.x.d[i] = 1.0f;
-        float y[3 * NIB_GROUP];
-        run(&p, nib_cpu_features(),
-            (struct nib_matmul){.y = y, .y_stride = NIB_GROUP, .group_end = 1, .token_end = 3});
-        const int zero_shift = nib_pack_info((enum nib_pack)pack)->zero_shift;
-        for (size_t t = 0; t < 3; t++)
-            for (int r = 0; r < NIB_GROUP; r++) {
-                int64_t sum = 0;
-                for (size_t k = 0; k < 64; k++)
-                    sum += (int64_t)(nib_matrix_code(&p.w, p.weights, r, k) -
-                                     (zero_shift ? 1 << zero_shift : 0)) *
-                           p.x.q[(k / NIB_BLOCK * 3 + t) * NIB_BLOCK + k % NIB_BLOCK];
-                assert_true(y[t * NIB_GROUP + (size_t)r] == (float)sum);
-            }
-        free_product(&p);
-    }
 }
 
-/* A kernel that skips a block would not notice. */
+/* A kernel that skips a part of a plane would not notice. */
 static void test_one_flipped_code_changes_the_output(void **state)
 {
     (void)state;
     for (int pack = NIB_PACK_Q4_0; pack < NIB_PACK_COUNT; pack++) {
-        const uint32_t n_cols = 2 * NIB_SUPER;
         struct product p;
-        make_product(&p, (enum nib_pack)pack, 16, n_cols, 1, LARGEST_CODES);
-        const struct nib_pack_info *info = nib_pack_info((enum nib_pack)pack);
-        uint8_t *scales = p.weights + (info->super ? p.w.planes.super : p.w.planes.scale);
-        const size_t n_scales = info->super ? 2 * info->super / 2 : n_cols / NIB_BLOCK * NIB_GROUP;
-        for (size_t i = 0; i < n_scales; i++)
-            put_f16(scales + 2 * i, 1.0f);
-        if (info->super)
-            memset(p.weights + p.w.planes.scale, 1, n_cols / NIB_BLOCK * info->scale);
+        make_product(&p, (enum nib_pack)pack, 16, 2 * NIB_SUPER, 1, LARGEST_CODES);
+        set_scales(&p.w, p.weights, 1.0f);
         float before[NIB_GROUP], after[NIB_GROUP];
         struct nib_matmul m = {.y_stride = NIB_GROUP, .group_end = 1, .token_end = 1};
         m.y = before;
         run(&p, nib_cpu_features(), m);
         m.y = after;
-        for (size_t block = 0; block < n_cols / NIB_BLOCK; block++) {
-            uint8_t *code = p.weights + block * info->codes + next() % info->codes;
-            *code ^= 1;
+        for (size_t i = 0; i < p.w.planes.scale; i++) {
+            const uint8_t bit = (uint8_t)(1 << next() % 8);
+            p.weights[i] ^= bit;
             run(&p, nib_cpu_features(), m);
-            *code ^= 1;
-            assert_memory_not_equal(before, after, sizeof(before));
+            p.weights[i] ^= bit;
+            /* Two entries of the e2m1 book are zero. */
+            if (pack != NIB_PACK_MXFP4 || (bit & 0x77))
+                assert_memory_not_equal(before, after, sizeof(before));
         }
         free_product(&p);
     }

@@ -109,18 +109,25 @@ enum { N_ROWS = 20, N_COLS = 256 };
 
 static const struct {
     const char *name;
-    enum nib_pack pack;
+    enum nib_type type;
 } types[] = {
-    {"F16", NIB_PACK_F16},   {"BF16", NIB_PACK_BF16}, {"Q4_0", NIB_PACK_Q4_0},
-    {"Q4_1", NIB_PACK_Q4_1}, {"Q8_0", NIB_PACK_Q8_0}, {"Q4_K", NIB_PACK_Q4_K},
-    {"Q6_K", NIB_PACK_Q6_K},
+    {"F16", NIB_TYPE_F16},       {"BF16", NIB_TYPE_BF16},     {"Q4_0", NIB_TYPE_Q4_0},
+    {"Q4_1", NIB_TYPE_Q4_1},     {"Q5_0", NIB_TYPE_Q5_0},     {"Q5_1", NIB_TYPE_Q5_1},
+    {"Q8_0", NIB_TYPE_Q8_0},     {"Q2_K", NIB_TYPE_Q2_K},     {"Q3_K", NIB_TYPE_Q3_K},
+    {"Q4_K", NIB_TYPE_Q4_K},     {"Q5_K", NIB_TYPE_Q5_K},     {"Q6_K", NIB_TYPE_Q6_K},
+    {"IQ4_NL", NIB_TYPE_IQ4_NL}, {"IQ4_XS", NIB_TYPE_IQ4_XS}, {"MXFP4", NIB_TYPE_MXFP4},
+    {"IQ1_S", NIB_TYPE_IQ1_S},   {"IQ1_M", NIB_TYPE_IQ1_M},   {"IQ2_XXS", NIB_TYPE_IQ2_XXS},
+    {"IQ2_XS", NIB_TYPE_IQ2_XS}, {"IQ2_S", NIB_TYPE_IQ2_S},   {"IQ3_XXS", NIB_TYPE_IQ3_XXS},
+    {"IQ3_S", NIB_TYPE_IQ3_S},   {"TQ1_0", NIB_TYPE_TQ1_0},   {"TQ2_0", NIB_TYPE_TQ2_0},
 };
 enum { N_TYPES = sizeof(types) / sizeof(types[0]) };
 
 /* Row r of the matrix is source row order(r). */
-static struct nib_matrix pack(enum nib_pack kind, const uint8_t *source, size_t n_row_bytes,
+static struct nib_matrix pack(enum nib_type type, const uint8_t *source, size_t n_row_bytes,
                               uint32_t n_rows, uint32_t n_cols, size_t (*order)(size_t))
 {
+    enum nib_pack kind = NIB_PACK_COUNT;
+    assert_true(nib_pack_of_type(type, &kind));
     struct nib_matrix m = nib_matrix_shape(kind, n_rows, n_cols);
     uint8_t *data = nib_os_alloc(m.n_groups * m.planes.n_bytes);
     assert_non_null(data);
@@ -130,7 +137,7 @@ static struct nib_matrix pack(enum nib_pack kind, const uint8_t *source, size_t 
             const size_t row = g * NIB_GROUP + r;
             rows[r] = row < n_rows ? source + order(row) * n_row_bytes : NULL;
         }
-        nib_pack_group(kind, data + g * m.planes.n_bytes, rows, n_cols);
+        nib_pack_group(type, data + g * m.planes.n_bytes, rows, n_cols);
     }
     m.data = data;
     return m;
@@ -151,10 +158,10 @@ static size_t mirrored(size_t row)
     return N_ROWS - 1 - row;
 }
 
-static size_t source_row_bytes(enum nib_pack kind, size_t n_cols)
+static size_t source_row_bytes(enum nib_type type, size_t n_cols)
 {
-    const struct nib_type_info *type = nib_type_info(nib_pack_info(kind)->source);
-    return n_cols / type->n_values * type->n_bytes;
+    const struct nib_type_info *info = nib_type_info(type);
+    return n_cols / info->n_values * info->n_bytes;
 }
 
 static void check_rows(const struct nib_matrix *m, const float *expected, size_t n_cols,
@@ -187,17 +194,17 @@ static void test_rows_read_back_exactly(void **state)
         assert_int_equal(deq.n, N_ROWS * N_COLS);
 
         /* 20 rows: a whole group, and one with 12 rows of padding. */
-        const size_t n_row_bytes = source_row_bytes(types[t].pack, N_COLS);
-        struct nib_matrix m = pack(types[t].pack, bytes, n_row_bytes, N_ROWS, N_COLS, same);
+        const size_t n_row_bytes = source_row_bytes(types[t].type, N_COLS);
+        struct nib_matrix m = pack(types[t].type, bytes, n_row_bytes, N_ROWS, N_COLS, same);
         assert_int_equal(m.n_groups, 2);
         check_rows(&m, deq.data, N_COLS, same, types[t].name);
         unpack(&m);
-        m = pack(types[t].pack, bytes, n_row_bytes, N_ROWS, N_COLS, mirrored);
+        m = pack(types[t].type, bytes, n_row_bytes, N_ROWS, N_COLS, mirrored);
         check_rows(&m, deq.data, N_COLS, mirrored, types[t].name);
         unpack(&m);
 
         /* 5 rows of 1024: four rows of the table each. */
-        m = pack(types[t].pack, bytes, 4 * n_row_bytes, N_ROWS / 4, 4 * N_COLS, same);
+        m = pack(types[t].type, bytes, 4 * n_row_bytes, N_ROWS / 4, 4 * N_COLS, same);
         check_rows(&m, deq.data, 4 * N_COLS, same, types[t].name);
         unpack(&m);
     }
@@ -211,7 +218,7 @@ static void test_f32_rows_read_back_exactly_at_any_length(void **state)
     for (size_t i = 0; i < 20 * 37; i++)
         source[i] = sinf((float)i) * 1e-20f;
     struct nib_matrix m =
-        pack(NIB_PACK_F32, (const uint8_t *)source, 37 * sizeof(float), 20, 37, same);
+        pack(NIB_TYPE_F32, (const uint8_t *)source, 37 * sizeof(float), 20, 37, same);
     check_rows(&m, source, 37, same, "F32");
     unpack(&m);
 }
@@ -223,8 +230,8 @@ static void test_padding_rows_are_zero(void **state)
     for (size_t t = 0; t < N_TYPES; t++) {
         char name[32];
         snprintf(name, sizeof(name), "%s.bytes", types[t].name);
-        struct nib_matrix m = pack(types[t].pack, golden_tensor(&table, name).data,
-                                   source_row_bytes(types[t].pack, N_COLS), 3, N_COLS, same);
+        struct nib_matrix m = pack(types[t].type, golden_tensor(&table, name).data,
+                                   source_row_bytes(types[t].type, N_COLS), 3, N_COLS, same);
         m.n_rows = NIB_GROUP;
         for (size_t r = 3; r < NIB_GROUP; r++) {
             float row[N_COLS];
@@ -237,29 +244,43 @@ static void test_padding_rows_are_zero(void **state)
     golden_table_close(&table);
 }
 
+/* What is expanded to 8 bits has no packing of its own. */
+static bool has_own_packing(enum nib_type type, enum nib_pack *pack)
+{
+    return nib_pack_of_type(type, pack) && nib_pack_info(*pack)->source == type;
+}
+
 static void test_packed_size_is_that_of_the_source(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < NIB_PACK_COUNT; kind++)
+    int n_packings = 0;
+    enum nib_pack kind;
+    for (uint32_t type = 0; type < NIB_TYPE_END; type++) {
+        if (!has_own_packing((enum nib_type)type, &kind))
+            continue;
+        n_packings++;
         for (size_t n_cols = 2048; n_cols <= 16384; n_cols *= 2) {
-            const double source = (double)source_row_bytes((enum nib_pack)kind, n_cols) * NIB_GROUP;
-            const struct nib_planes planes = nib_planes((enum nib_pack)kind, n_cols);
+            const double source = (double)source_row_bytes((enum nib_type)type, n_cols) * NIB_GROUP;
+            const struct nib_planes planes = nib_planes(kind, n_cols);
             assert_true((double)planes.n_bytes >= source);
             assert_true((double)planes.n_bytes <= source * 1.03);
             assert_int_equal(planes.n_bytes % 64, 0);
         }
+    }
+    assert_int_equal(n_packings, NIB_PACK_COUNT - 1); /* NIB_PACK_I8 holds several types */
 }
 
 static void test_types_without_packing_are_not_found(void **state)
 {
     (void)state;
     enum nib_pack out = NIB_PACK_COUNT;
-    for (int kind = 0; kind < NIB_PACK_COUNT; kind++) {
-        assert_true(nib_pack_of_type(nib_pack_info((enum nib_pack)kind)->source, &out));
-        assert_int_equal(out, kind);
-    }
+    assert_true(nib_pack_of_type(NIB_TYPE_IQ1_S, &out));
+    assert_int_equal(out, NIB_PACK_I8);
+    assert_true(nib_pack_of_type(NIB_TYPE_TQ2_0, &out));
+    assert_int_equal(out, NIB_PACK_Q8_0);
     assert_false(nib_pack_of_type(NIB_TYPE_I32, &out));
-    assert_false(nib_pack_of_type(NIB_TYPE_IQ1_S, &out));
+    assert_false(nib_pack_of_type(NIB_TYPE_NVFP4, &out));
+    assert_false(nib_pack_of_type(NIB_TYPE_END, &out));
 }
 
 int main(void)

@@ -42,33 +42,10 @@ static void matmul_float(const struct nib_matmul *m)
     }
 }
 
-/* The codes of one block of a group, by rows. */
-static void unpack_block(const struct nib_matrix *w, const uint8_t *group, size_t block,
-                         uint8_t codes[NIB_GROUP][NIB_BLOCK])
-{
-    const bool is_8bit = nib_pack_info(w->pack)->codes == 512;
-    const uint8_t *p = group + block * (is_8bit ? 512 : 256);
-    for (size_t unit = 0; unit < (is_8bit ? 8 : 4); unit++)
-        for (size_t r = 0; r < NIB_GROUP; r++)
-            for (size_t c = 0; c < 4; c++) {
-                const uint8_t byte = p[unit * 64 + r * 4 + c];
-                codes[r][unit * 4 + c] = is_8bit ? byte : byte & 15;
-                if (!is_8bit)
-                    codes[r][16 + unit * 4 + c] = byte >> 4;
-            }
-    if (!nib_pack_info(w->pack)->high)
-        return;
-    const uint8_t *high = group + w->planes.high + block * 128;
-    for (size_t strip = 0; strip < 8; strip++)
-        for (size_t r = 0; r < NIB_GROUP; r++)
-            for (size_t c = 0; c < 4; c++)
-                codes[r][strip * 4 + c] |=
-                    (uint8_t)((high[strip / 4 * 64 + r * 4 + c] >> strip % 4 * 2 & 3) << 4);
-}
-
 /*
  * acc = fma((float)idot, dw * da, acc), then acc = fma(mw, sa, acc) for types with a minimum, for
- * ascending blocks; idot is the exact integer dot of codes less their zero point.
+ * ascending runs of columns that share a scale; idot is the exact integer dot of codes less their
+ * zero point, sa is da times the sum of the activations' codes.
  */
 static void quantised_tile(const struct nib_matmul *m, size_t g, size_t t0, size_t n)
 {
@@ -77,30 +54,31 @@ static void quantised_tile(const struct nib_matmul *m, size_t g, size_t t0, size
     const struct nib_pack_info *info = nib_pack_info(w->pack);
     const uint8_t *group = w->data + g * w->planes.n_bytes;
     const int zero = info->zero_shift ? 1 << info->zero_shift : 0;
-    const size_t part = info->super && !info->min ? 16 : NIB_BLOCK; /* columns that share a scale */
+    const size_t part = nib_scale_columns(info->form);
+    const int32_t *nsum = part == 16 ? x->nsum_half : x->nsum;
+    const bool has_min = nib_scale_has_min(info->form, info->min);
     float acc[TOKENS][NIB_GROUP] = {{0}};
 
-    for (size_t block = 0; block < w->n_cols / NIB_BLOCK; block++) {
-        uint8_t codes[NIB_GROUP][NIB_BLOCK];
-        unpack_block(w, group, block, codes);
-        for (size_t begin = 0; begin < NIB_BLOCK; begin += part) {
-            const size_t k = block * NIB_BLOCK + begin;
-            struct nib_scale scale[NIB_GROUP];
-            for (int r = 0; r < NIB_GROUP; r++)
-                scale[r] = nib_matrix_scale(w, group, r, k);
-            for (size_t t = 0; t < n; t++) {
-                const size_t row = t0 + t;
-                const int8_t *q = x->q + (block * x->n_rows + row) * NIB_BLOCK + begin;
-                const float da = x->d[block * x->n_rows + row];
-                const float sa = x->s[block * x->n_rows + row];
-                for (size_t r = 0; r < NIB_GROUP; r++) {
-                    int32_t idot = 0;
-                    for (size_t j = 0; j < part; j++)
-                        idot += ((int)codes[r][begin + j] - zero) * q[j];
-                    acc[t][r] = fmaf((float)idot, scale[r].scale * da, acc[t][r]);
-                    if (info->min)
-                        acc[t][r] = fmaf(scale[r].min, sa, acc[t][r]);
-                }
+    for (size_t k = 0; k < w->n_cols; k += part) {
+        int codes[NIB_GROUP][NIB_BLOCK];
+        struct nib_scale scale[NIB_GROUP];
+        for (int r = 0; r < NIB_GROUP; r++) {
+            scale[r] = nib_matrix_scale(w, group, r, k);
+            for (size_t j = 0; j < part; j++)
+                codes[r][j] = nib_matrix_code(w, group, r, k + j) - zero;
+        }
+        for (size_t t = 0; t < n; t++) {
+            const size_t row = t0 + t, block = k / NIB_BLOCK;
+            const int8_t *q = x->q + (block * x->n_rows + row) * NIB_BLOCK + k % NIB_BLOCK;
+            const float da = x->d[block * x->n_rows + row];
+            const float sa = da * -(float)nsum[k / part * x->n_rows + row];
+            for (size_t r = 0; r < NIB_GROUP; r++) {
+                int32_t idot = 0;
+                for (size_t j = 0; j < part; j++)
+                    idot += codes[r][j] * q[j];
+                acc[t][r] = fmaf((float)idot, scale[r].scale * da, acc[t][r]);
+                if (has_min)
+                    acc[t][r] = fmaf(scale[r].min, sa, acc[t][r]);
             }
         }
     }

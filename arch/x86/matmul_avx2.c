@@ -2,5 +2,7 @@
 #define MATMUL_INIT   nib_kernels_init_matmul_avx2
 #define MATMUL_AVX512 0
 #define MATMUL_VNNI   0
-#define MATMUL_TOKENS 4
+#define MATMUL_NARROW 4
+#define MATMUL_WIDE   3
+#define MATMUL_WIDE_8 2
 #include "matmul_template.h"

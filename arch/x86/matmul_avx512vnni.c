@@ -2,5 +2,7 @@
 #define MATMUL_INIT   nib_kernels_init_matmul_avx512vnni
 #define MATMUL_AVX512 1
 #define MATMUL_VNNI   1
-#define MATMUL_TOKENS 12
+#define MATMUL_NARROW 8
+#define MATMUL_WIDE   6
+#define MATMUL_WIDE_8 6
 #include "matmul_template.h"

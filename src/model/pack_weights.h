@@ -8,7 +8,8 @@
 /* A matrix to pack.  n_rot > 0: its rows are heads of d_head rows, see nib_rotated_row(). */
 struct nib_pack_item {
     struct nib_matrix matrix; /* its data: zeroed memory of this job */
-    const uint8_t *source;    /* rows of n_row_bytes, in the matrix's source type */
+    const uint8_t *source;    /* rows of n_row_bytes */
+    enum nib_type source_type;
     size_t n_row_bytes;
     uint32_t d_head, n_rot;
 };

@@ -49,12 +49,14 @@ static const char *type_name(const struct nib_gguf_tensor *tensor)
 }
 
 /* All types that a matrix may have: "F32, F16, ...". */
-static void list_types(char out[160])
+static void list_types(char out[256])
 {
     size_t n = 0;
-    for (int i = 0; i < NIB_PACK_COUNT; i++)
-        n += (size_t)snprintf(out + n, 160 - n, "%s%s", i > 0 ? ", " : "",
-                              nib_type_info(nib_pack_info((enum nib_pack)i)->source)->name);
+    enum nib_pack pack;
+    for (uint32_t type = 0; type < NIB_TYPE_END; type++)
+        if (nib_pack_of_type((enum nib_type)type, &pack))
+            n += (size_t)snprintf(out + n, 256 - n, "%s%s", n > 0 ? ", " : "",
+                                  nib_type_info(type)->name);
 }
 
 static enum nib_status check_shape(const struct loader *l, const struct nib_gguf_tensor *t,
@@ -102,7 +104,7 @@ static enum nib_status add_matrix(struct loader *l, const char *name, uint32_t n
         return NIB_OK;
     enum nib_pack pack;
     if (!nib_pack_of_type(t->type, &pack)) {
-        char types[160];
+        char types[256];
         list_types(types);
         return nib_fail(
             l->err, NIB_ERROR_FILE,
@@ -291,6 +293,7 @@ static enum nib_status fill_matrices(const struct loader *l, const struct nib_mo
             continue;
         work[n] = (struct nib_pack_item){.matrix = item->matrix,
                                          .source = item->tensor->data,
+                                         .source_type = item->tensor->type,
                                          .n_row_bytes = item->tensor->n_bytes / item->matrix.n_rows,
                                          .d_head = m->config.d_head,
                                          .n_rot = item->is_rotated ? m->config.n_rot : 0};

@@ -1,0 +1,158 @@
+/*
+ * Few tokens, of matmul_template.h: a stream through the weights as they lie, at the speed of
+ * memory.  Each group is read once for all tokens.
+ */
+
+/* Codes of a strip; pass 0 and 1 give the low and high halves of 8-bit ones. */
+INLINE vint narrow_codes(const struct block_at *at, const int strip, const int pass,
+                         const struct nib_pack_info *info)
+{
+    if (info->bits < 8)
+        return strip_codes(at, strip, -1, info);
+    if (info->book)
+        return strip_codes(at, strip, pass, info);
+    return vint_and(shift_down(strip_codes(at, strip, -1, info), 4 * pass), V(set1_epi8)(15));
+}
+
+/* idot[t] += the dots of strips [begin, begin + n_strips), by sums of int16. */
+INLINE void narrow_run_int16(vint idot[], const struct block_at *at, const int8_t *q, const int n,
+                             const int begin, const int n_strips, const int pass,
+                             const struct nib_pack_info *info)
+{
+    const bool is_half = nib_scale_columns(info->form) == 16;
+    const int steps = steps_of_bits(info->bits) < n_strips ? steps_of_bits(info->bits) : n_strips;
+    UNROLL for (int first = begin; first < begin + n_strips; first += steps)
+    {
+        vint sum[MATMUL_NARROW];
+        UNROLL for (int t = 0; t < n; t++) sum[t] = vint_zero();
+        UNROLL for (int i = first; i < first + steps; i++)
+        {
+            const int strip = strip_at(i, is_half);
+            const vint codes = narrow_codes(at, strip, pass, info);
+            UNROLL for (int t = 0; t < n; t++) sum[t] =
+                dot(sum[t], codes, broadcast4(q + t * NIB_BLOCK + strip * 4));
+        }
+        UNROLL for (int t = 0; t < n; t++) idot[t] = widen(idot[t], sum[t], pass ? 16 : 1);
+    }
+}
+
+/* idot[t] += the dots of run `half` of a block (all of it where runs are blocks). */
+INLINE void narrow_run(vint idot[], const struct block_at *at, const int8_t *q, const int n,
+                       const int half, const struct nib_pack_info *info)
+{
+    const bool is_half = nib_scale_columns(info->form) == 16;
+    const int begin = half * 4, n_strips = is_half ? 4 : 8;
+#if MATMUL_VNNI
+    UNROLL for (int i = begin; i < begin + n_strips; i++)
+    {
+        const int strip = strip_at(i, is_half);
+        const vint codes = strip_codes(at, strip, -1, info);
+        UNROLL for (int t = 0; t < n; t++) idot[t] =
+            dot(idot[t], codes, broadcast4(q + t * NIB_BLOCK + strip * 4));
+    }
+#else
+    narrow_run_int16(idot, at, q, n, begin, n_strips, 0, info);
+    if (info->bits == 8)
+        narrow_run_int16(idot, at, q, n, begin, n_strips, 1, info);
+#endif
+}
+
+/* The planes of a block are too short for the CPU to see where they go on in the next group. */
+INLINE void fetch_ahead(const struct nib_matrix *w, const struct block_at *at, const uint8_t *group,
+                        size_t row, size_t block, const struct nib_pack_info *info)
+{
+    const size_t ahead = w->planes.n_bytes;
+    const int step = MATMUL_AVX512 || row == 0 ? 64 : 0; /* one half of the rows fetches for both */
+    if (!step)
+        return;
+    UNROLL for (int i = 0; i < info->codes / 64; i++)
+        _mm_prefetch((const char *)at->codes + ahead + i * 64, _MM_HINT_T0);
+    UNROLL for (int i = 0; i < info->two / 64; i++)
+        _mm_prefetch((const char *)at->two + ahead + i * 64, _MM_HINT_T0);
+    if (info->one)
+        _mm_prefetch((const char *)at->one + ahead, _MM_HINT_T0);
+    if (info->scale)
+        _mm_prefetch((const char *)group + w->planes.scale + block * info->scale + ahead,
+                     _MM_HINT_T0);
+    if (info->min)
+        _mm_prefetch((const char *)group + w->planes.min + block * info->min + ahead, _MM_HINT_T0);
+}
+
+INLINE void narrow_tile(const struct nib_matmul *m, size_t g, size_t row, size_t t0, const int n,
+                        const struct nib_pack_info *info)
+{
+    const struct nib_act *x = m->x;
+    const struct nib_matrix *w = m->w;
+    const size_t n_blocks = w->n_cols / NIB_BLOCK;
+    const uint8_t *group = w->data + g * w->planes.n_bytes;
+    const bool is_half = nib_scale_columns(info->form) == 16;
+    const bool has_min = nib_scale_has_min(info->form, info->min);
+    const int n_runs = is_half ? 2 : 1;
+    const int32_t *nsum = (is_half ? x->nsum_half : x->nsum) + t0;
+    vfloat acc[MATMUL_NARROW];
+    UNROLL for (int t = 0; t < n; t++) acc[t] = V(setzero_ps)();
+    for (size_t b = 0; b < n_blocks; b++) {
+        const struct block_at at = block_at(w, group, row, b, info);
+        UNROLL for (int half = 0; half < n_runs; half++)
+        {
+            const size_t run = b * (size_t)n_runs + (size_t)half;
+            vint idot[MATMUL_NARROW];
+            UNROLL for (int t = 0; t < n; t++) idot[t] =
+                info->zero_shift ? V(slli_epi32)(V(set1_epi32)(nsum[run * x->n_rows + (size_t)t]),
+                                                 info->zero_shift)
+                                 : vint_zero();
+            narrow_run(idot, &at, x->q + (b * x->n_rows + t0) * NIB_BLOCK, n, half, info);
+            vfloat min = V(setzero_ps)();
+            const vfloat scale = run_scale(w, group, row, run, &min, info);
+            UNROLL for (int t = 0; t < n; t++)
+            {
+                acc[t] = scale_in(acc[t], idot[t], scale, x->d + b * x->n_rows + t0 + t);
+                if (has_min)
+                    acc[t] = V(fmadd_ps)(min, min_factor(x, run, t0 + (size_t)t, is_half), acc[t]);
+            }
+        }
+        if (n <= 2)
+            fetch_ahead(w, &at, group, row, b, info);
+    }
+    UNROLL for (int t = 0; t < n; t++) store_sums(m, g, row, t0 + (size_t)t, acc[t]);
+}
+
+/* A switch makes the width a constant.  Returns how many of n tokens were done. */
+INLINE size_t narrow_tile_of_width(const struct nib_matmul *m, size_t g, size_t row, size_t t0,
+                                   size_t n, const struct nib_pack_info *info)
+{
+    switch (n) {
+    case 1:
+        narrow_tile(m, g, row, t0, 1, info);
+        return 1;
+    case 2:
+        narrow_tile(m, g, row, t0, 2, info);
+        return 2;
+    case 3:
+    case 5:
+        narrow_tile(m, g, row, t0, 3, info);
+        return 3;
+#if MATMUL_NARROW >= 8
+    default:
+        narrow_tile(m, g, row, t0, 8, info);
+        return 8;
+    case 6:
+        narrow_tile(m, g, row, t0, 6, info);
+        return 6;
+    case 4:
+    case 7:
+#else
+    default:
+#endif
+        narrow_tile(m, g, row, t0, 4, info);
+        return 4;
+    }
+}
+
+INLINE void matmul_narrow(const struct nib_matmul *m, const struct nib_pack_info *info)
+{
+    for (size_t g = m->group_begin; g < m->group_end; g++)
+        for (size_t row = 0; row < NIB_GROUP; row += LANES)
+            for (size_t t = m->token_begin; t < m->token_end;)
+                t += narrow_tile_of_width(m, g, row, t, m->token_end - t, info);
+}

@@ -1,0 +1,287 @@
+/*
+ * Many tokens, of matmul_template.h: 256 columns of a few rows at a time are unpacked to bytes and
+ * float scales, which stay in L1 while all tokens pass by.  What is unpacked has no packing any
+ * more, so that one tile serves all of those that are alike in its parameters.
+ *
+ * A tile has two vectors of rows, which share each broadcast of activations: with one, loads would
+ * be the limit.
+ */
+
+enum {
+    WIDE_COLS = NIB_SUPER,
+    WIDE_BLOCKS = WIDE_COLS / NIB_BLOCK,
+    WIDE_RUNS = WIDE_COLS / 16,
+    WIDE_VECTORS = 2,
+    WIDE_ROWS = WIDE_VECTORS * LANES,
+    WIDE_GROUPS = WIDE_ROWS / NIB_GROUP,
+    WIDE_TOKENS = MATMUL_WIDE * 30, /* of a pass; sums are kept for all of them */
+};
+
+/* What a tile is compiled for. */
+struct wide_shape {
+    int bits;     /* of codes, as they matter: 4, 5, 6 or 8 */
+    bool is_half; /* scales for 16 columns, not 32 */
+    bool has_min; /* and no zero point; else the other way round */
+};
+
+struct wide_chunk {
+    _Alignas(64) uint8_t bytes[WIDE_VECTORS][WIDE_COLS / 4][LANES * 4];
+    float scale[WIDE_RUNS][WIDE_ROWS];
+    float min[WIDE_RUNS][WIDE_ROWS];
+    const uint8_t *codes[WIDE_VECTORS]; /* strips, WIDE_STRIDE apart */
+    size_t stride;
+    size_t first_block, n_blocks;
+    int zero_shift;
+};
+
+/* Unpack columns from block `first` on of rows [vector 0, vector n_vectors) from row `row` on. */
+INLINE void wide_unpack(struct wide_chunk *c, const struct nib_matrix *w, size_t row, int n_vectors,
+                        const struct nib_pack_info *info)
+{
+    const bool is_half = nib_scale_columns(info->form) == 16;
+    const bool has_min = nib_scale_has_min(info->form, info->min);
+    const size_t n_runs = is_half ? 2 : 1;
+    c->stride = info->codes == 512 ? 64 : LANES * 4;
+    for (int v = 0; v < n_vectors; v++, row += LANES) {
+        const uint8_t *group = w->data + row / NIB_GROUP * w->planes.n_bytes;
+        const size_t lane = row % NIB_GROUP;
+        c->codes[v] = info->codes == 512 ? group + c->first_block * 512 + lane * 4 : c->bytes[v][0];
+        for (size_t b = 0; b < c->n_blocks; b++) {
+            const struct block_at at = block_at(w, group, lane, c->first_block + b, info);
+            if (info->codes != 512)
+                UNROLL for (int strip = 0; strip < 8; strip++) vint_store(
+                    c->bytes[v][b * 8 + (size_t)strip], strip_codes(&at, strip, -1, info));
+            UNROLL for (size_t half = 0; half < n_runs; half++)
+            {
+                const size_t run = b * n_runs + half;
+                vfloat min;
+                const vfloat scale =
+                    run_scale(w, group, lane, c->first_block * n_runs + run, &min, info);
+                V(storeu_ps)(&c->scale[run][v * LANES], scale);
+                if (has_min)
+                    V(storeu_ps)(&c->min[run][v * LANES], min);
+            }
+        }
+    }
+}
+
+/* Codes of a strip of both vectors; pass 0 and 1 give the low and high halves of 8-bit ones. */
+INLINE void wide_codes(vint codes[WIDE_VECTORS], const struct wide_chunk *c, size_t strip,
+                       const int n_vectors, const int pass, const bool is_split)
+{
+    UNROLL for (int v = 0; v < n_vectors; v++)
+    {
+        codes[v] = vint_load(c->codes[v] + strip * c->stride);
+        if (is_split)
+            codes[v] = vint_and(shift_down(codes[v], 4 * pass), V(set1_epi8)(15));
+    }
+}
+
+/* sum[v][t] += the dots of strips [begin, begin + n_strips) of block b; q: of that block. */
+INLINE void wide_dots(vint sum[WIDE_VECTORS][MATMUL_WIDE], const struct wide_chunk *c, size_t b,
+                      const int begin, const int n_strips, const int8_t *q, const int n,
+                      const int n_vectors, const int pass, const bool is_split)
+{
+    UNROLL for (int strip = begin; strip < begin + n_strips; strip++)
+    {
+        vint codes[WIDE_VECTORS];
+        wide_codes(codes, c, b * 8 + (size_t)strip, n_vectors, pass, is_split);
+        UNROLL for (int t = 0; t < n; t++)
+        {
+            const vint x = broadcast4(q + t * NIB_BLOCK + strip * 4);
+            UNROLL for (int v = 0; v < n_vectors; v++) sum[v][t] = dot(sum[v][t], codes[v], x);
+        }
+    }
+}
+
+/* The same for idot by sums of int16. */
+INLINE void wide_dots_int16(vint idot[WIDE_VECTORS][MATMUL_WIDE], const struct wide_chunk *c,
+                            size_t b, const int begin, const int n_strips, const int8_t *q,
+                            const int n, const int n_vectors, const int pass, const int bits)
+{
+    const int steps = steps_of_bits(bits) < n_strips ? steps_of_bits(bits) : n_strips;
+    UNROLL for (int first = begin; first < begin + n_strips; first += steps)
+    {
+        vint sum[WIDE_VECTORS][MATMUL_WIDE];
+        UNROLL for (int v = 0; v < n_vectors; v++) UNROLL for (int t = 0; t < n; t++) sum[v][t] =
+            vint_zero();
+        wide_dots(sum, c, b, first, steps, q, n, n_vectors, pass, bits == 8);
+        UNROLL for (int v = 0; v < n_vectors; v++) UNROLL for (int t = 0; t < n; t++) idot[v][t] =
+            widen(idot[v][t], sum[v][t], pass ? 16 : 1);
+    }
+}
+
+/* idot[v][t] += the dots of strips [begin, begin + n_strips) of block b. */
+INLINE void wide_run(vint idot[WIDE_VECTORS][MATMUL_WIDE], const struct wide_chunk *c, size_t b,
+                     const int begin, const int n_strips, const int8_t *q, const int n,
+                     const int n_vectors, const int bits)
+{
+#if MATMUL_VNNI
+    (void)bits;
+    wide_dots(idot, c, b, begin, n_strips, q, n, n_vectors, 0, false);
+#else
+    wide_dots_int16(idot, c, b, begin, n_strips, q, n, n_vectors, 0, bits);
+    if (bits == 8)
+        wide_dots_int16(idot, c, b, begin, n_strips, q, n, n_vectors, 1, bits);
+#endif
+}
+
+/* Sums of tokens t0.. over the columns of a chunk, on top of sums[token][row]. */
+INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_t t0,
+                      float (*sums)[WIDE_ROWS], const int n, const int n_vectors,
+                      const struct wide_shape shape)
+{
+    const size_t n_runs = shape.is_half ? 2 : 1, stride = x->n_rows;
+    const int n_strips = shape.is_half ? 4 : 8;
+    const __m128i zero_shift = _mm_cvtsi32_si128(c->zero_shift);
+    vfloat acc[WIDE_VECTORS][MATMUL_WIDE];
+    UNROLL for (int v = 0; v < n_vectors; v++) UNROLL for (int t = 0; t < n; t++) acc[v][t] =
+        V(loadu_ps)(&sums[t][v * LANES]);
+    for (size_t b = 0; b < c->n_blocks; b++) {
+        const size_t block = c->first_block + b;
+        const int8_t *q = x->q + (block * stride + t0) * NIB_BLOCK;
+        const float *d = x->d + block * stride + t0;
+        UNROLL for (size_t half = 0; half < n_runs; half++)
+        {
+            const size_t run = block * n_runs + half;
+            const int32_t *nsum = (shape.is_half ? x->nsum_half : x->nsum) + run * stride + t0;
+            vint idot[WIDE_VECTORS][MATMUL_WIDE];
+            UNROLL for (int t = 0; t < n; t++)
+            {
+                idot[0][t] =
+                    shape.has_min ? vint_zero() : V(sll_epi32)(V(set1_epi32)(nsum[t]), zero_shift);
+                UNROLL for (int v = 1; v < n_vectors; v++) idot[v][t] = idot[0][t];
+            }
+            wide_run(idot, c, b, (int)half * 4, n_strips, q, n, n_vectors, shape.bits);
+            UNROLL for (int v = 0; v < n_vectors; v++)
+            {
+                const vfloat scale = V(loadu_ps)(&c->scale[b * n_runs + half][v * LANES]);
+                UNROLL for (int t = 0; t < n; t++) acc[v][t] =
+                    scale_in(acc[v][t], idot[v][t], scale, d + t);
+            }
+            if (shape.has_min)
+                UNROLL for (int v = 0; v < n_vectors; v++)
+                {
+                    const vfloat min = V(loadu_ps)(&c->min[b * n_runs + half][v * LANES]);
+                    UNROLL for (int t = 0; t < n; t++) acc[v][t] = V(fmadd_ps)(
+                        min, min_factor(x, run, t0 + (size_t)t, shape.is_half), acc[v][t]);
+                }
+        }
+    }
+    UNROLL for (int v = 0; v < n_vectors; v++) UNROLL for (int t = 0; t < n; t++)
+        V(storeu_ps)(&sums[t][v * LANES], acc[v][t]);
+}
+
+/* Tiles as equal as they come: 7 tokens are 4 + 3, not 6 + 1. */
+INLINE void wide_tiles(const struct wide_chunk *c, const struct nib_act *x, size_t t0, size_t n,
+                       float (*sums)[WIDE_ROWS], const int n_vectors, const struct wide_shape shape)
+{
+    const size_t widest = shape.bits == 8 ? MATMUL_WIDE_8 : MATMUL_WIDE;
+    const size_t n_tiles = (n + widest - 1) / widest;
+    for (size_t i = 0; i < n_tiles; i++) {
+        const size_t begin = n * i / n_tiles, end = n * (i + 1) / n_tiles;
+        switch (end - begin) { /* a constant width in each case */
+#define WIDTH(width)                                                                               \
+    case width:                                                                                    \
+        if (width <= widest)                                                                       \
+            wide_tile(c, x, t0 + begin, sums + begin, width <= MATMUL_WIDE ? width : 1, n_vectors, \
+                      shape);                                                                      \
+        break;
+            WIDTH(1)
+            WIDTH(2)
+            WIDTH(3)
+            WIDTH(4)
+            WIDTH(5)
+            WIDTH(6)
+#undef WIDTH
+        }
+    }
+}
+
+typedef void wide_tiles_fn(const struct wide_chunk *c, const struct nib_act *x, size_t t0, size_t n,
+                           float (*sums)[WIDE_ROWS]);
+
+/* name of the tiles for a shape, for one and for two vectors of rows */
+#define WIDE_TILES(name, n_bits, half, min)                                                        \
+    static __attribute__((noinline)) void name##_1(const struct wide_chunk *c,                     \
+                                                   const struct nib_act *x, size_t t0, size_t n,   \
+                                                   float(*sums)[WIDE_ROWS])                        \
+    {                                                                                              \
+        wide_tiles(c, x, t0, n, sums, 1, (struct wide_shape){n_bits, half, min});                  \
+    }                                                                                              \
+    static __attribute__((noinline)) void name##_2(const struct wide_chunk *c,                     \
+                                                   const struct nib_act *x, size_t t0, size_t n,   \
+                                                   float(*sums)[WIDE_ROWS])                        \
+    {                                                                                              \
+        wide_tiles(c, x, t0, n, sums, 2, (struct wide_shape){n_bits, half, min});                  \
+    }
+
+WIDE_TILES(tiles_zero, 4, false, false)
+WIDE_TILES(tiles_min, 4, false, true)
+WIDE_TILES(tiles_zero_half, 4, true, false)
+WIDE_TILES(tiles_min_half, 4, true, true)
+#if !MATMUL_VNNI /* only then does the number of bits matter */
+WIDE_TILES(tiles_zero_5, 5, false, false)
+WIDE_TILES(tiles_min_5, 5, false, true)
+WIDE_TILES(tiles_zero_half_6, 6, true, false)
+WIDE_TILES(tiles_zero_8, 8, false, false)
+WIDE_TILES(tiles_zero_half_8, 8, true, false)
+#endif
+
+INLINE wide_tiles_fn *wide_tiles_of(const struct nib_pack_info *info, const bool is_pair)
+{
+    const bool is_half = nib_scale_columns(info->form) == 16;
+    const bool has_min = nib_scale_has_min(info->form, info->min);
+#define PICK(name) (is_pair ? name##_2 : name##_1)
+#if !MATMUL_VNNI
+    if (info->bits == 8)
+        return is_half ? PICK(tiles_zero_half_8) : PICK(tiles_zero_8);
+    if (info->bits == 6)
+        return PICK(tiles_zero_half_6);
+    if (info->bits == 5)
+        return has_min ? PICK(tiles_min_5) : PICK(tiles_zero_5);
+#endif
+    if (is_half)
+        return has_min ? PICK(tiles_min_half) : PICK(tiles_zero_half);
+    return has_min ? PICK(tiles_min) : PICK(tiles_zero);
+#undef PICK
+}
+
+/* All tokens of a pass for rows [row, row + n_vectors * LANES). */
+INLINE void wide_rows(const struct nib_matmul *m, size_t row, int n_vectors, size_t t0, size_t n,
+                      const struct nib_pack_info *info)
+{
+    _Alignas(64) float sums[WIDE_TOKENS][WIDE_ROWS];
+    struct wide_chunk chunk = {.zero_shift = info->zero_shift};
+    wide_tiles_fn *const tiles = wide_tiles_of(info, n_vectors == WIDE_VECTORS);
+    const size_t n_blocks = m->w->n_cols / NIB_BLOCK;
+    memset(sums, 0, n * sizeof(*sums));
+    for (size_t b = 0; b < n_blocks; b += WIDE_BLOCKS) {
+        chunk.first_block = b;
+        chunk.n_blocks = n_blocks - b < WIDE_BLOCKS ? n_blocks - b : WIDE_BLOCKS;
+        wide_unpack(&chunk, m->w, row, n_vectors, info);
+        tiles(&chunk, m->x, t0, n, sums);
+    }
+    for (size_t t = 0; t < n; t++)
+        for (int v = 0; v < n_vectors; v++) {
+            const size_t r = row + (size_t)v * LANES;
+            store_sums(m, r / NIB_GROUP, r % NIB_GROUP, t0 + t, V(loadu_ps)(&sums[t][v * LANES]));
+        }
+}
+
+/* Tokens are cut so that those of a pass stay in L2 while all rows stream by. */
+INLINE void matmul_wide(const struct nib_matmul *m, const struct nib_pack_info *info)
+{
+    const size_t fit = (384 << 10) / (m->w->n_cols + 1) / MATMUL_WIDE * MATMUL_WIDE;
+    const size_t most = fit < MATMUL_WIDE ? MATMUL_WIDE : fit < WIDE_TOKENS ? fit : WIDE_TOKENS;
+    const size_t n = m->token_end - m->token_begin, n_passes = (n + most - 1) / most;
+    for (size_t i = 0; i < n_passes; i++) {
+        const size_t t0 = m->token_begin + n * i / n_passes;
+        const size_t n_pass = m->token_begin + n * (i + 1) / n_passes - t0;
+        size_t row = m->group_begin * NIB_GROUP;
+        for (; row + WIDE_ROWS <= m->group_end * NIB_GROUP; row += WIDE_ROWS)
+            wide_rows(m, row, WIDE_VECTORS, t0, n_pass, info);
+        for (; row < m->group_end * NIB_GROUP; row += LANES)
+            wide_rows(m, row, 1, t0, n_pass, info);
+    }
+}
