@@ -39,6 +39,7 @@ if(NIB_SHARED)
 endif()
 
 install(EXPORT nibbleTargets NAMESPACE nibble:: DESTINATION ${NIB_PACKAGE_DIR})
+string(JOIN " " NIB_CONFIG_MODULES ${NIB_MODULES})
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/nibbleConfig.cmake.in nibbleConfig.cmake
                               INSTALL_DESTINATION ${NIB_PACKAGE_DIR})
 write_basic_package_version_file(nibbleConfigVersion.cmake COMPATIBILITY SameMinorVersion)
