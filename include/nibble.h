@@ -332,7 +332,7 @@ NIB_API int32_t nib_argmax(const float *logits, size_t n_vocab);
 struct nib_quantize_tensor {
     const char *name;
     const char *from, *to; /* "F16", "Q4_K" */
-    const char *wanted;    /* what the mix has for it, where its columns do not fit that; else NULL */
+    const char *wanted;    /* the type of the mix, where the columns do not fit it; else NULL */
     uint32_t n_dims;
     uint64_t dims[4];
     uint64_t n_bytes_from, n_bytes_to;
