@@ -1,14 +1,14 @@
 /*
- * Many tokens, of matmul_template.h: 256 columns of a few rows at a time are unpacked to bytes and
- * float scales, which stay in L1 while all tokens pass by.  What is unpacked has no packing any
- * more, so that one tile serves all of those that are alike in its parameters.
+ * Many tokens, of matmul_template.h: some hundred columns of a few rows at a time are unpacked to
+ * bytes and float scales, which stay in L1 while all tokens pass by.  What is unpacked has no
+ * packing any more, so that one tile serves all of those that are alike in its parameters.
  *
  * A tile has two vectors of rows, which share each broadcast of activations: with one, loads would
  * be the limit.
  */
 
 enum {
-    WIDE_COLS = NIB_SUPER,
+    WIDE_COLS = 512,
     WIDE_BLOCKS = WIDE_COLS / NIB_BLOCK,
     WIDE_RUNS = WIDE_COLS / 16,
     WIDE_VECTORS = 2,
@@ -31,8 +31,21 @@ struct wide_chunk {
     const uint8_t *codes[WIDE_VECTORS]; /* strips, WIDE_STRIDE apart */
     size_t stride;
     size_t first_block, n_blocks;
-    int zero_shift;
+    int32_t start[WIDE_RUNS][WIDE_TOKENS]; /* what the zero point takes off each token's sum */
 };
+
+/* -zero * isum of each run and token of a pass. */
+INLINE void wide_starts(struct wide_chunk *c, const struct nib_act *x, size_t t0, size_t n,
+                        const struct nib_pack_info *info)
+{
+    const size_t n_runs = nib_scale_columns(info->form) == 16 ? 2 : 1;
+    const int32_t *nsum = n_runs == 2 ? x->nsum_half : x->nsum;
+    for (size_t run = 0; run < c->n_blocks * n_runs; run++) {
+        const int32_t *from = nsum + (c->first_block * n_runs + run) * x->n_rows + t0;
+        for (size_t t = 0; t < n; t++)
+            c->start[run][t] = from[t] * (1 << info->zero_shift);
+    }
+}
 
 /* Unpack columns from block `first` on of rows [vector 0, vector n_vectors) from row `row` on. */
 INLINE void wide_unpack(struct wide_chunk *c, const struct nib_matrix *w, size_t row, int n_vectors,
@@ -126,14 +139,14 @@ INLINE void wide_run(vint idot[WIDE_VECTORS][MATMUL_WIDE], const struct wide_chu
 #endif
 }
 
-/* Sums of tokens t0.. over the columns of a chunk, on top of sums[token][row]. */
-INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_t t0,
+/* Sums of tokens t0.., of which the first is t_pass of its pass, over the columns of a chunk, on
+ * top of sums[token][row]. */
+INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_t t0, size_t t_pass,
                       float (*sums)[WIDE_ROWS], const int n, const int n_vectors,
                       const struct wide_shape shape)
 {
     const size_t n_runs = shape.is_half ? 2 : 1, stride = x->n_rows;
     const int n_strips = shape.is_half ? 4 : 8;
-    const __m128i zero_shift = _mm_cvtsi32_si128(c->zero_shift);
     vfloat acc[WIDE_VECTORS][MATMUL_WIDE];
     UNROLL for (int v = 0; v < n_vectors; v++) UNROLL for (int t = 0; t < n; t++) acc[v][t] =
         V(loadu_ps)(&sums[t][v * LANES]);
@@ -144,14 +157,10 @@ INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_
         UNROLL for (size_t half = 0; half < n_runs; half++)
         {
             const size_t run = block * n_runs + half;
-            const int32_t *nsum = (shape.is_half ? x->nsum_half : x->nsum) + run * stride + t0;
+            const int32_t *start = c->start[b * n_runs + half] + t_pass;
             vint idot[WIDE_VECTORS][MATMUL_WIDE];
-            UNROLL for (int t = 0; t < n; t++)
-            {
-                idot[0][t] =
-                    shape.has_min ? vint_zero() : V(sll_epi32)(V(set1_epi32)(nsum[t]), zero_shift);
-                UNROLL for (int v = 1; v < n_vectors; v++) idot[v][t] = idot[0][t];
-            }
+            UNROLL for (int v = 0; v < n_vectors; v++) UNROLL for (int t = 0; t < n; t++)
+                idot[v][t] = shape.has_min ? vint_zero() : V(set1_epi32)(start[t]);
             wide_run(idot, c, b, (int)half * 4, n_strips, q, n, n_vectors, shape.bits);
             UNROLL for (int v = 0; v < n_vectors; v++)
             {
@@ -184,8 +193,8 @@ INLINE void wide_tiles(const struct wide_chunk *c, const struct nib_act *x, size
 #define WIDTH(width)                                                                               \
     case width:                                                                                    \
         if (width <= widest)                                                                       \
-            wide_tile(c, x, t0 + begin, sums + begin, width <= MATMUL_WIDE ? width : 1, n_vectors, \
-                      shape);                                                                      \
+            wide_tile(c, x, t0 + begin, begin, sums + begin, width <= MATMUL_WIDE ? width : 1,     \
+                      n_vectors, shape);                                                           \
         break;
             WIDTH(1)
             WIDTH(2)
@@ -252,14 +261,18 @@ INLINE void wide_rows(const struct nib_matmul *m, size_t row, int n_vectors, siz
                       const struct nib_pack_info *info)
 {
     _Alignas(64) float sums[WIDE_TOKENS][WIDE_ROWS];
-    struct wide_chunk chunk = {.zero_shift = info->zero_shift};
+    struct wide_chunk chunk;
+    const bool has_zero = !nib_scale_has_min(info->form, info->min);
     wide_tiles_fn *const tiles = wide_tiles_of(info, n_vectors == WIDE_VECTORS);
     const size_t n_blocks = m->w->n_cols / NIB_BLOCK;
     memset(sums, 0, n * sizeof(*sums));
-    for (size_t b = 0; b < n_blocks; b += WIDE_BLOCKS) {
-        chunk.first_block = b;
-        chunk.n_blocks = n_blocks - b < WIDE_BLOCKS ? n_blocks - b : WIDE_BLOCKS;
+    const size_t n_chunks = (n_blocks + WIDE_BLOCKS - 1) / WIDE_BLOCKS;
+    for (size_t i = 0; i < n_chunks; i++) {
+        chunk.first_block = n_blocks * i / n_chunks;
+        chunk.n_blocks = n_blocks * (i + 1) / n_chunks - chunk.first_block;
         wide_unpack(&chunk, m->w, row, n_vectors, info);
+        if (has_zero)
+            wide_starts(&chunk, m->x, t0, n, info);
         tiles(&chunk, m->x, t0, n, sums);
     }
     for (size_t t = 0; t < n; t++)
