@@ -68,6 +68,14 @@ static bool set_list(const struct nib_option *option, const char *text, struct n
     return true;
 }
 
+static bool add_word(const char *text, struct nib_words *out)
+{
+    if (out->n == sizeof out->values / sizeof out->values[0])
+        return false;
+    out->values[out->n++] = text;
+    return true;
+}
+
 static bool set_choice(const struct nib_option *option, const char *text, int *out)
 {
     for (int i = 0; option->choices[i]; i++) {
@@ -90,6 +98,8 @@ static bool set_value(const struct nib_option *option, const char *text)
         return set_int(option, text, option->value);
     case NIB_OPTION_LIST:
         return set_list(option, text, option->value);
+    case NIB_OPTION_WORDS:
+        return add_word(text, option->value);
     case NIB_OPTION_CHOICE:
         return set_choice(option, text, option->value);
     case NIB_OPTION_NUMBER:
@@ -125,6 +135,10 @@ static void describe_values(const struct nib_option *option, char *out, size_t s
                                      : option->choices[i + 1] ? ", "
                                                               : " or ",
                                      option->choices[i]);
+        return;
+    }
+    if (option->kind == NIB_OPTION_WORDS) {
+        snprintf(out, size, "it at most 64 times");
         return;
     }
     const bool is_whole = option->kind != NIB_OPTION_NUMBER;
@@ -248,6 +262,11 @@ static enum nib_options_result read_option(const struct nib_command *command, in
 
 static void print_help(const struct nib_command *command);
 
+static const char **positional_place(const struct nib_command *command, size_t i)
+{
+    return i == 0 ? command->positional : command->more_positionals[i - 1];
+}
+
 enum nib_options_result nib_options_read(const struct nib_command *command, int argc, char **argv)
 {
     for (int i = 0; i < argc; i++) {
@@ -259,7 +278,8 @@ enum nib_options_result nib_options_read(const struct nib_command *command, int 
     if (read_environment(command) != NIB_OPTIONS_READ)
         return NIB_OPTIONS_WRONG;
 
-    const char *positional = NULL;
+    const char *last = NULL; /* argument without a dash */
+    size_t n_positionals = 0;
     bool is_options_over = false;
     for (int i = 0; i < argc; i++) {
         if (!is_options_over && strcmp(argv[i], "--") == 0) {
@@ -267,22 +287,29 @@ enum nib_options_result nib_options_read(const struct nib_command *command, int 
         } else if (!is_options_over && argv[i][0] == '-' && argv[i][1]) {
             if (read_option(command, argc, argv, &i) != NIB_OPTIONS_READ)
                 return NIB_OPTIONS_WRONG;
-        } else if (positional) {
-            nib_complain(NIB_EXIT_USAGE,
-                         "unexpected argument %.100s after %.100s; put text with blanks in quotes",
-                         argv[i], positional);
-            return NIB_OPTIONS_WRONG;
         } else {
-            positional = argv[i];
+            const char **place = positional_place(command, n_positionals++);
+            if (!place) {
+                nib_complain(
+                    NIB_EXIT_USAGE,
+                    "unexpected argument %.100s after %.100s; put text with blanks in quotes",
+                    argv[i], last);
+                return NIB_OPTIONS_WRONG;
+            }
+            *place = last = argv[i];
         }
     }
-    if (positional)
-        *command->positional = positional;
     if (!*command->positional || !**command->positional) {
         nib_complain(NIB_EXIT_USAGE, "no model given; usage: nibble %s %s", command->name,
                      command->usage);
         return NIB_OPTIONS_WRONG;
     }
+    for (size_t i = 0; command->more_positionals[i]; i++)
+        if (!*command->more_positionals[i]) {
+            nib_complain(NIB_EXIT_USAGE, "an argument is missing; usage: nibble %s %s",
+                         command->name, command->usage);
+            return NIB_OPTIONS_WRONG;
+        }
     return NIB_OPTIONS_READ;
 }
 

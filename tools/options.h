@@ -18,11 +18,17 @@ enum nib_option_kind {
     NIB_OPTION_NUMBER, /* double in min..max */
     NIB_OPTION_CHOICE, /* int: index of the word in choices */
     NIB_OPTION_LIST,   /* struct nib_int_list, each in min..max */
+    NIB_OPTION_WORDS,  /* struct nib_words: may be given again and again */
 };
 
 struct nib_int_list {
     size_t n;
     int64_t values[16];
+};
+
+struct nib_words {
+    size_t n;
+    const char *values[64];
 };
 
 struct nib_option {
@@ -41,7 +47,8 @@ struct nib_option {
 struct nib_command {
     const char *name, *summary, *usage;
     const struct nib_option *const *tables; /* ends in NULL */
-    const char **positional;                /* where the one argument without a dash goes */
+    const char **positional;                /* where the first argument without a dash goes */
+    const char **more_positionals[3];       /* and those after it, all needed; ends in NULL */
     int (*run)(void);
 };
 

@@ -91,6 +91,12 @@ void nib_os_unmap(struct nib_mapping *mapping)
     *mapping = (struct nib_mapping){0};
 }
 
+bool nib_os_is_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 void nib_os_forget(const void *data, size_t n_bytes)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);

@@ -19,6 +19,9 @@ struct nib_mapping {
 enum nib_status nib_os_map(struct nib_mapping *out, const char *path, struct nib_error *err);
 void nib_os_unmap(struct nib_mapping *mapping);
 
+/* Do both paths lead to one file that is there? */
+bool nib_os_is_same_file(const char *a, const char *b);
+
 /* Tell the system that the pages of [data, data + n_bytes) inside a mapping are not needed again.
  */
 void nib_os_forget(const void *data, size_t n_bytes);
