@@ -227,7 +227,9 @@ NIB_API enum nib_status nib_chat_format(const struct nib_model *model, const cha
 
 struct nib_context;
 
-enum nib_kv_type { NIB_KV_F16, NIB_KV_F32 };
+/* NIB_KV_Q8_0: int8 with a scale for each head of a position, turned so that a few large values do
+ * not cost the others their precision. */
+enum nib_kv_type { NIB_KV_F16, NIB_KV_F32, NIB_KV_Q8_0 };
 
 struct nib_context_params {
     uint32_t n_ctx;   /* positions a sequence may have; 0: what the model was trained for */
@@ -238,6 +240,10 @@ struct nib_context_params {
     enum nib_kv_type type_k, type_v; /* what the cache holds; default NIB_KV_F16 */
     bool kv_cache; /* false: every evaluation recomputes its sequences from their first token */
 };
+
+/* Bytes that the cache of one sequence of n_ctx positions takes; 0 for types there are not. */
+NIB_API uint64_t nib_kv_bytes(const struct nib_model *model, uint32_t n_ctx,
+                              enum nib_kv_type type_k, enum nib_kv_type type_v);
 
 NIB_API void nib_context_params_init(struct nib_context_params *params);
 NIB_API enum nib_status nib_context_create(struct nib_context **out, const struct nib_model *model,

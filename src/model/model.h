@@ -6,6 +6,7 @@
 #define NIB_MODEL_H
 
 #include "common.h"
+#include "attention_rule.h"
 #include "kernels.h"
 
 struct nib_gguf;
@@ -57,6 +58,7 @@ struct nib_norm {
 struct nib_attention_weights {
     struct nib_linear q, k, v, o;   /* q, k, v: rows of one head together, see rope_pairs */
     struct nib_norm q_norm, k_norm; /* over a head's d_head values */
+    struct nib_attention_rule rule; /* zeroed: causal */
 };
 
 struct nib_ffn_weights {

@@ -37,6 +37,16 @@ void nib_context_params_init(struct nib_context_params *params)
                                           .kv_cache = true};
 }
 
+static bool is_kv_type(enum nib_kv_type type)
+{
+    return type == NIB_KV_F16 || type == NIB_KV_F32 || type == NIB_KV_Q8_0;
+}
+
+static enum nib_kv cache_type(enum nib_kv_type type)
+{
+    return type == NIB_KV_F16 ? NIB_CACHE_F16 : type == NIB_KV_F32 ? NIB_CACHE_F32 : NIB_CACHE_Q8;
+}
+
 static enum nib_status check_params(struct nib_context_params *p, const struct nib_model *model,
                                     struct nib_error *err)
 {
@@ -46,9 +56,10 @@ static enum nib_status check_params(struct nib_context_params *p, const struct n
     if (p->n_sequences < 1 || p->n_sequences > MAX_SEQUENCES)
         return nib_fail(err, NIB_ERROR_ARGUMENT, "%u sequences: use 1 to %d", p->n_sequences,
                         MAX_SEQUENCES);
-    if ((p->type_k != NIB_KV_F16 && p->type_k != NIB_KV_F32) ||
-        (p->type_v != NIB_KV_F16 && p->type_v != NIB_KV_F32))
-        return nib_fail(err, NIB_ERROR_ARGUMENT, "unknown cache type: use f16 or f32");
+    if (!is_kv_type(p->type_k) || !is_kv_type(p->type_v))
+        return nib_fail(err, NIB_ERROR_ARGUMENT,
+                        "cache type %d: use NIB_KV_F16, NIB_KV_F32 or NIB_KV_Q8_0",
+                        is_kv_type(p->type_k) ? (int)p->type_v : (int)p->type_k);
     if (p->n_ctx == 0)
         p->n_ctx = model->config.n_ctx;
     if (p->n_ctx > model->config.n_ctx)
@@ -104,6 +115,7 @@ static size_t place(struct nib_context *context, uint8_t *base)
     w->partials = cut(base, &used,
                       (uint64_t)NIB_FEW_ROWS * c->n_kv_heads * context->cache.n_segments *
                           w->partial_floats * sizeof(float));
+    w->n_done = cut(base, &used, NIB_MAX_SPLIT_RUNS * c->n_kv_heads * sizeof(*w->n_done));
     w->scratch_bytes = nib_step_scratch_bytes(c);
     w->scratch = cut(base, &used, w->scratch_bytes * (size_t)context->info.n_threads);
     context->rows = cut(base, &used, n * sizeof(struct nib_row));
@@ -119,6 +131,18 @@ static size_t place(struct nib_context *context, uint8_t *base)
         }
     }
     return used;
+}
+
+/* Without its sizes and memory. */
+static struct nib_kv_cache cache_of(const struct nib_model *model, enum nib_kv_type type_k,
+                                    enum nib_kv_type type_v, size_t n_sequences)
+{
+    return (struct nib_kv_cache){.type_k = cache_type(type_k),
+                                 .type_v = cache_type(type_v),
+                                 .d = model->config.d_head,
+                                 .n_sequences = n_sequences,
+                                 .n_layers = model->config.n_layers,
+                                 .n_heads = model->config.n_kv_heads};
 }
 
 static enum nib_status allocate(struct nib_context *context, struct nib_error *err)
@@ -145,6 +169,15 @@ static enum nib_status allocate(struct nib_context *context, struct nib_error *e
     context->info.n_kv_bytes = cache->n_bytes;
     context->info.n_scratch_bytes = context->arena_bytes;
     return NIB_OK;
+}
+
+uint64_t nib_kv_bytes(const struct nib_model *model, uint32_t n_ctx, enum nib_kv_type type_k,
+                      enum nib_kv_type type_v)
+{
+    if (!is_kv_type(type_k) || !is_kv_type(type_v))
+        return 0;
+    struct nib_kv_cache cache = cache_of(model, type_k, type_v, 1);
+    return nib_kv_cache_shape(&cache, n_ctx) ? cache.n_bytes : UINT64_MAX;
 }
 
 enum nib_status nib_context_create(struct nib_context **out, const struct nib_model *model,
@@ -177,14 +210,7 @@ enum nib_status nib_context_create(struct nib_context **out, const struct nib_mo
         .n_threads = nib_team_size(context->team),
         .cpu_plan = nib_cpu_plan_text(context->plan),
     };
-    context->cache = (struct nib_kv_cache){
-        .type_k = p.type_k == NIB_KV_F16 ? NIB_CACHE_F16 : NIB_CACHE_F32,
-        .type_v = p.type_v == NIB_KV_F16 ? NIB_CACHE_F16 : NIB_CACHE_F32,
-        .d = c->d_head,
-        .n_sequences = p.n_sequences,
-        .n_layers = c->n_layers,
-        .n_heads = c->n_kv_heads,
-    };
+    context->cache = cache_of(model, p.type_k, p.type_v, p.n_sequences);
     status = allocate(context, err);
     if (status != NIB_OK)
         goto fail;

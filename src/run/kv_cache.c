@@ -4,13 +4,27 @@
 
 #include <string.h>
 
+enum { MAX_HEAD = 512 }; /* see config.c */
+
+static size_t tile_bytes(enum nib_kv type, size_t n_floats, size_t n_codes)
+{
+    switch (type) {
+    case NIB_CACHE_F16:
+        return NIB_TILE * n_floats * 2;
+    case NIB_CACHE_F32:
+        return NIB_TILE * n_floats * 4;
+    default:
+        return NIB_TILE * (n_codes + sizeof(float));
+    }
+}
+
 bool nib_kv_cache_shape(struct nib_kv_cache *c, size_t n_ctx)
 {
     c->d_padded = (c->d + 15) / 16 * 16;
     c->n_segments = (n_ctx + NIB_SEGMENT - 1) / NIB_SEGMENT;
-    c->key_bytes = NIB_SEGMENT * c->d * nib_kv_value_bytes(c->type_k);
-    c->key_bytes = (c->key_bytes + 63) & ~(size_t)63;
-    c->segment_bytes = c->key_bytes + NIB_SEGMENT * c->d_padded * nib_kv_value_bytes(c->type_v);
+    c->key_bytes = tile_bytes(c->type_k, c->d, (c->d + 3) / 4 * 4);
+    c->tile_bytes = c->key_bytes + tile_bytes(c->type_v, c->d_padded, c->d_padded);
+    c->segment_bytes = NIB_SEGMENT / NIB_TILE * c->tile_bytes;
     uint64_t n = c->segment_bytes;
     if (!nib_checked_mul(n, c->n_heads, &n) || !nib_checked_mul(n, c->n_layers, &n) ||
         !nib_checked_mul(n, c->n_segments, &n) || !nib_checked_mul(n, c->n_sequences, &n) ||
@@ -20,25 +34,59 @@ bool nib_kv_cache_shape(struct nib_kv_cache *c, size_t n_ctx)
     return true;
 }
 
-void nib_kv_store(const struct nib_kv_cache *c, const struct nib_kernels *kernels, uint8_t *segment,
-                  size_t position, const float *k, const float *v)
-{
-    uint8_t *values = segment + c->key_bytes;
-    if (c->type_v == NIB_CACHE_F16)
-        kernels->to_f16((uint16_t *)(void *)values + position * c->d_padded, v, c->d);
-    else
-        memcpy(values + position * c->d_padded * 4, v, c->d * 4);
+/* ---- storing one key and one value ---------------------------------------------------------- */
 
-    const size_t lane = position / NIB_TILE * c->d * NIB_TILE + position % NIB_TILE;
-    if (c->type_k == NIB_CACHE_F16) {
-        uint16_t half[512];
-        uint16_t *keys = (uint16_t *)(void *)segment + lane;
+/* Codes of x, turned; returns the scale. */
+static float turned_codes(const struct nib_kernels *kernels, int8_t *codes, const float *x,
+                          size_t d)
+{
+    float turned[MAX_HEAD];
+    memcpy(turned, x, d * sizeof(*x));
+    kernels->hadamard(turned, d, nib_kv_block(d));
+    return kernels->codes8(codes, turned, d);
+}
+
+static void store_key(const struct nib_kv_cache *c, const struct nib_kernels *kernels,
+                      uint8_t *tile, size_t lane, const float *k)
+{
+    if (c->type_k == NIB_CACHE_F32) {
+        float *keys = (float *)(void *)tile + lane;
+        for (size_t i = 0; i < c->d; i++)
+            keys[i * NIB_TILE] = k[i];
+    } else if (c->type_k == NIB_CACHE_F16) {
+        uint16_t half[MAX_HEAD];
+        uint16_t *keys = (uint16_t *)(void *)tile + lane;
         kernels->to_f16(half, k, c->d);
         for (size_t i = 0; i < c->d; i++)
             keys[i * NIB_TILE] = half[i];
     } else {
-        float *keys = (float *)(void *)segment + lane;
-        for (size_t i = 0; i < c->d; i++)
-            keys[i * NIB_TILE] = k[i];
+        int8_t codes[MAX_HEAD + 3] = {0};
+        nib_kv_key_scales(c, tile)[lane] = turned_codes(kernels, codes, k, c->d);
+        for (size_t i = 0; i < c->d; i += 4)
+            memcpy(tile + (i / 4 * NIB_TILE + lane) * 4, codes + i, 4);
     }
+}
+
+static void store_value(const struct nib_kv_cache *c, const struct nib_kernels *kernels,
+                        uint8_t *tile, size_t key, const float *v)
+{
+    if (c->type_v == NIB_CACHE_F32) {
+        memcpy(tile + key * c->d_padded * 4, v, c->d * 4);
+    } else if (c->type_v == NIB_CACHE_F16) {
+        kernels->to_f16((uint16_t *)(void *)tile + key * c->d_padded, v, c->d);
+    } else {
+        int8_t codes[MAX_HEAD];
+        nib_kv_value_scales(c, tile)[key] = turned_codes(kernels, codes, v, c->d);
+        uint8_t *column = tile + key / 4 * 4 * c->d_padded + key % 4;
+        for (size_t i = 0; i < c->d; i++)
+            column[4 * i] = (uint8_t)codes[i];
+    }
+}
+
+void nib_kv_store(const struct nib_kv_cache *c, const struct nib_kernels *kernels, uint8_t *segment,
+                  size_t position, const float *k, const float *v)
+{
+    uint8_t *tile = segment + position / NIB_TILE * c->tile_bytes;
+    store_key(c, kernels, tile, position % NIB_TILE, k);
+    store_value(c, kernels, tile + c->key_bytes, position % NIB_TILE, v);
 }

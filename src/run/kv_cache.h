@@ -1,13 +1,21 @@
 /*
  * The KV cache.  Positions come in segments of NIB_SEGMENT, which are also the units of attention
- * (docs/numerics.md, rule 6): a segment of one KV head of one layer is one run of memory,
+ * (docs/numerics.md, rule 6): a segment of one KV head of one layer is one run of memory, in the
+ * order in which it is read,
  *
- *     keys    [NIB_SEGMENT / NIB_TILE][d][NIB_TILE]    a lane is a key
- *     values  [NIB_SEGMENT][d_padded]                  a lane is a dimension; d_padded: to 16
+ *     [NIB_SEGMENT / NIB_TILE] tiles of  keys    [d][NIB_TILE]          a lane is a key
+ *                                        values  [NIB_TILE][d_padded]   a lane is a dimension
  *
  * and belongs to one thread, which alone writes it (and so touches it first) and works on it when
  * tokens are generated.  Memory is ordered by sequence, segment, layer, head, so that a short
  * sequence touches little of it.
+ *
+ * int8: vectors are turned by a block-wise Walsh-Hadamard transform and coded with one scale each.
+ * The codes of four dimensions of a key, and of four keys of a dimension, are neighbours, as the
+ * products want them (struct nib_dots):
+ *
+ *     keys    [d / 4, rounded up][NIB_TILE][4], scales [NIB_TILE]
+ *     values  [NIB_TILE / 4][d_padded][4], scales [NIB_TILE]
  */
 #ifndef NIB_KV_CACHE_H
 #define NIB_KV_CACHE_H
@@ -16,20 +24,22 @@
 
 struct nib_kv_cache {
     enum nib_kv type_k, type_v;
-    size_t d, d_padded;
+    size_t d, d_padded;             /* of a head; to 16 */
     size_t n_sequences, n_segments; /* segments of a sequence */
     size_t n_layers, n_heads;
-    size_t key_bytes, segment_bytes; /* of the keys; of keys and values */
+    size_t key_bytes, tile_bytes; /* of the keys of a tile; of keys and values */
+    size_t segment_bytes;
     uint8_t *memory;
     size_t n_bytes;
 };
 
-/* Everything but the memory; false if the size does not fit. */
+/* Everything but the memory, which must come zeroed; false if the size does not fit. */
 bool nib_kv_cache_shape(struct nib_kv_cache *cache, size_t n_ctx);
 
-static inline size_t nib_kv_value_bytes(enum nib_kv type)
+/* What int8 vectors are turned in: the largest power of two that divides d.  1: nothing. */
+static inline size_t nib_kv_block(size_t d)
 {
-    return type == NIB_CACHE_F16 ? 2 : 4;
+    return d & (~d + 1);
 }
 
 static inline uint8_t *nib_kv_segment(const struct nib_kv_cache *c, size_t sequence, size_t segment,
@@ -47,16 +57,27 @@ static inline int nib_kv_owner(const struct nib_kv_cache *c, size_t segment, siz
 }
 
 /* Tiles of a segment. */
-static inline const void *nib_kv_keys(const struct nib_kv_cache *c, const uint8_t *segment,
-                                      size_t tile)
+static inline const uint8_t *nib_kv_keys(const struct nib_kv_cache *c, const uint8_t *segment,
+                                         size_t tile)
 {
-    return segment + tile * c->d * NIB_TILE * nib_kv_value_bytes(c->type_k);
+    return segment + tile * c->tile_bytes;
 }
 
-static inline const void *nib_kv_values(const struct nib_kv_cache *c, const uint8_t *segment,
-                                        size_t tile)
+static inline const uint8_t *nib_kv_values(const struct nib_kv_cache *c, const uint8_t *segment,
+                                           size_t tile)
 {
-    return segment + c->key_bytes + tile * NIB_TILE * c->d_padded * nib_kv_value_bytes(c->type_v);
+    return segment + tile * c->tile_bytes + c->key_bytes;
+}
+
+/* The scales of an int8 tile's keys or values. */
+static inline float *nib_kv_key_scales(const struct nib_kv_cache *c, const uint8_t *keys)
+{
+    return (float *)(uintptr_t)(keys + (c->d + 3) / 4 * 4 * NIB_TILE);
+}
+
+static inline float *nib_kv_value_scales(const struct nib_kv_cache *c, const uint8_t *values)
+{
+    return (float *)(uintptr_t)(values + c->d_padded * NIB_TILE);
 }
 
 /* Write one position (0..NIB_SEGMENT - 1) of a segment. */

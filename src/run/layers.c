@@ -20,7 +20,7 @@ static void self_attention(struct nib_step *s, const struct nib_layer *l)
     nib_step_barrier(s);
 
     const struct nib_linear *output[] = {&l->attn.o};
-    nib_step_prepare(s, nib_step_attention_output(s), n_attended, NULL, output, 1);
+    nib_step_prepare(s, w->q, n_attended, NULL, output, 1);
     nib_step_multiply(s, &(struct nib_product){&l->attn.o, w->x, true, false}, 1, w->n_rows);
     nib_step_barrier(s);
 }

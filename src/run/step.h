@@ -13,7 +13,10 @@
 #include "model.h"
 #include "parallel.h"
 
-enum { NIB_FEW_ROWS = 4 };
+enum {
+    NIB_FEW_ROWS = 4,
+    NIB_MAX_SPLIT_RUNS = 64, /* runs of rows whose attention is cut by segment, see attention.c */
+};
 
 struct nib_row {
     uint32_t sequence, position;
@@ -30,6 +33,8 @@ struct nib_buffer {
 struct nib_work {
     const struct nib_model *model;
     const struct nib_kv_cache *cache;
+    const struct nib_kv_cache *cross; /* of cross-attention: keys and values of other sequences, */
+    const uint32_t *cross_keys;       /* and how many a sequence of rows has; NULL without */
     struct nib_team *team;
     const struct nib_row *rows;
     size_t n_rows;
@@ -48,6 +53,7 @@ struct nib_work {
     uint8_t *act[NIB_ACT_COUNT]; /* memory of the shared activations */
     float *partials;             /* see attention.c */
     size_t partial_floats;       /* of one (row, KV head, segment) */
+    _Atomic unsigned *n_done;    /* [NIB_MAX_SPLIT_RUNS][n_kv_heads], all 0 between layers */
     uint8_t *scratch;            /* [n_threads][scratch_bytes] */
     size_t scratch_bytes;
 };
@@ -92,9 +98,8 @@ void nib_step_multiply(struct nib_step *s, const struct nib_product *products, s
 struct nib_buffer nib_step_gated(struct nib_step *s, const struct nib_ffn_weights *w);
 
 /* attention.c: rotate, store keys and values, attend.  Begins after a barrier behind q, k, v; the
- * result is ready, for all threads, after nib_step_attention_output(). */
+ * result takes the place of q, for all threads, after the next barrier. */
 void nib_step_attend(struct nib_step *s, const struct nib_attention_weights *w);
-struct nib_buffer nib_step_attention_output(struct nib_step *s);
 
 /* Sizes of attention's memory: of a thread's scratch, and floats of `partials` for a whole context.
  */
