@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian or Ubuntu packages that are missing, through sudo where need be.
-# usage: tools/install-deps.sh [build] [model] [test] [clang] [format]     (default: build)
+# usage: tools/install-deps.sh [build] [model] [test] [bench] [clang] [format]     (default: build)
 # Does nothing, quickly, where all is there.
 set -euo pipefail
 
@@ -36,6 +36,10 @@ packages_of() {
         command -v python3 >/dev/null || echo python3
         echo libcmocka-dev xz-utils
         ;;
+    bench)
+        command -v python3 >/dev/null || echo python3
+        echo libbenchmark-dev
+        ;;
     clang)
         local version
         version=$(clang_version)
@@ -49,7 +53,7 @@ packages_of() {
         command -v clang-format-14 >/dev/null || echo clang-format-14
         ;;
     *)
-        echo "install-deps.sh: unknown group $1; there are build, model, test, clang, format" >&2
+        echo "install-deps.sh: unknown group $1; there are build, model, test, bench, clang, format" >&2
         return 2
         ;;
     esac

@@ -30,6 +30,11 @@ for argument in "$@"; do
     esac
 done
 
+if [ "$compiler$sanitize" = gcc ]; then
+    groups+=(bench)
+    configure+=(-DNIB_BENCH=ON)
+fi
+
 tools/install-deps.sh "${groups[@]}"
 if [ "$compiler" = clang ]; then
     build=build-clang
