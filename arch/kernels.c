@@ -41,6 +41,29 @@ static const struct {
     {0, "scalar"},
 };
 
+#elif defined(__aarch64__)
+
+#define NEON    NIB_CPU_NEON
+#define DOTPROD (NEON | NIB_CPU_DOTPROD)
+#define I8MM    (DOTPROD | NIB_CPU_I8MM)
+
+static const struct level levels[] = {
+    {"scalar", 0, nib_kernels_init_scalar, NULL},
+    {"neon", NEON, nib_kernels_init_neon, nib_kernels_init_matmul_neon},
+    {"dotprod", DOTPROD, NULL, nib_kernels_init_matmul_dotprod},
+    {"i8mm", I8MM, NULL, nib_kernels_init_matmul_i8mm},
+};
+
+static const struct {
+    unsigned features;
+    const char *list;
+} lists[] = {
+    {I8MM, "scalar neon dotprod i8mm"},
+    {DOTPROD, "scalar neon dotprod"},
+    {NEON, "scalar neon"},
+    {0, "scalar"},
+};
+
 #else
 
 static const struct level levels[] = {

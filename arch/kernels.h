@@ -19,6 +19,9 @@ enum {
     NIB_CPU_AVXVNNI = 2,
     NIB_CPU_AVX512 = 4, /* F, BW, VL, DQ */
     NIB_CPU_AVX512VNNI = 8,
+    NIB_CPU_NEON = 16,
+    NIB_CPU_DOTPROD = 32,
+    NIB_CPU_I8MM = 64,
 };
 
 unsigned nib_cpu_features(void);  /* of this machine */
@@ -172,8 +175,8 @@ struct nib_kernels {
 /* Fill every entry for the best backend within `features`. */
 void nib_kernels_init(struct nib_kernels *k, unsigned features);
 
-/* "scalar", "avx2", "avxvnni", "avx512", "avx512vnni": the features that the level uses; false if
- * there is no such level for this architecture. */
+/* "scalar", "avx2", "avxvnni", "avx512", "avx512vnni"; "neon", "dotprod", "i8mm": the features that
+ * the level uses; false if there is no such level for this architecture. */
 bool nib_isa_features(const char *isa, unsigned *features);
 const char *nib_isa_name(unsigned features); /* the best level within features */
 const char *nib_isa_list(unsigned features); /* all levels within features, by blanks, best last */
@@ -189,6 +192,10 @@ void nib_kernels_init_matmul_avx2(struct nib_kernels *k);
 void nib_kernels_init_matmul_avxvnni(struct nib_kernels *k);
 void nib_kernels_init_matmul_avx512(struct nib_kernels *k);
 void nib_kernels_init_matmul_avx512vnni(struct nib_kernels *k);
+void nib_kernels_init_neon(struct nib_kernels *k);
+void nib_kernels_init_matmul_neon(struct nib_kernels *k);
+void nib_kernels_init_matmul_dotprod(struct nib_kernels *k);
+void nib_kernels_init_matmul_i8mm(struct nib_kernels *k);
 
 /* Combine 16 partial sums: s[i] += s[i + 8], then + 4, + 2, + 1 (rule 4). */
 static inline float nib_sum16(const float partial[16])

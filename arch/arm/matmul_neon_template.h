@@ -50,15 +50,19 @@ INLINE float min_factor(const struct inputs *x, bool of_16, int half, int t)
     return x->d[t] * -(float)x->nsum_half[(size_t)half * x->stride + (size_t)t];
 }
 
-INLINE void store_quad(const struct nib_matmul *m, size_t g, size_t quad, size_t t, float32x4_t sum)
+/* The 16 rows of a group for one token. */
+static void store_group(const struct nib_matmul *m, size_t g, size_t t,
+                        const float32x4_t acc[QUADS])
 {
     float *y = m->y + (t - m->token_begin) * m->y_stride + (g - m->group_begin) * NIB_GROUP;
-    y += 4 * quad;
-    if (m->bias)
-        sum = vaddq_f32(sum, vld1q_f32(m->bias + g * NIB_GROUP + 4 * quad));
-    if (m->accumulate)
-        sum = vaddq_f32(vld1q_f32(y), sum);
-    vst1q_f32(y, sum);
+    for (size_t j = 0; j < QUADS; j++, y += 4) {
+        float32x4_t sum = acc[j];
+        if (m->bias)
+            sum = vaddq_f32(sum, vld1q_f32(m->bias + g * NIB_GROUP + 4 * j));
+        if (m->accumulate)
+            sum = vaddq_f32(vld1q_f32(y), sum);
+        vst1q_f32(y, sum);
+    }
 }
 
 /* ---- integer dots ---------------------------------------------------------------------------- */
@@ -188,8 +192,11 @@ INLINE void stream_tile(const struct nib_matmul *m, size_t g, size_t t0, const i
             }
         }
     }
-    UNROLL for (int j = 0; j < QUADS; j++) UNROLL for (int t = 0; t < n; t++)
-        store_quad(m, g, (size_t)j, t0 + (size_t)t, acc[j][t]);
+    UNROLL for (int t = 0; t < n; t++)
+    {
+        const float32x4_t sums[QUADS] = {acc[0][t], acc[1][t], acc[2][t], acc[3][t]};
+        store_group(m, g, t0 + (size_t)t, sums);
+    }
 }
 
 /* ---- weights expanded ------------------------------------------------------------------------ */
@@ -249,6 +256,23 @@ INLINE void expand_chunk(struct chunk *out, const struct nib_matrix *w, const ui
             }
         }
     }
+}
+
+/*
+ * Compilers like to finish one sum after the other, each a chain of dependent products, and to
+ * carry the float sums of a tile through all blocks in memory that they spill to.  Empty statements
+ * that change a sum, or memory, keep the order of the source; for GCC's sdot its flag in
+ * CMakeLists.txt.
+ */
+#define KEEP_ORDER(sum) __asm__ volatile("" : "+w"(sum))
+#define KEEP_MEMORY()   __asm__ volatile("" : : : "memory")
+
+/* QUADS, for loops that are not to be unrolled. */
+INLINE size_t all_quads(void)
+{
+    size_t n = QUADS;
+    __asm__("" : "+r"(n));
+    return n;
 }
 
 /* What is known of a tile when compiled. */
@@ -332,8 +356,11 @@ INLINE void tile_part(float *acc, const int8_t *codes, const float *scale, const
     {
         const int column = s.of_16 ? 2 * part + i : i;
         const int8x16_t w = vld1q_s8(codes + column * 128 + ((int)quad + j) * 32 + r * 16);
-        UNROLL for (int p = 0; p < s.n; p++) idot[j][r][p] =
-            vmmlaq_s32(idot[j][r][p], x->q[p][column], w);
+        UNROLL for (int p = 0; p < s.n; p++)
+        {
+            idot[j][r][p] = vmmlaq_s32(idot[j][r][p], x->q[p][column], w);
+            KEEP_ORDER(idot[j][r][p]);
+        }
     }
     UNROLL for (int j = 0; j < step; j++) UNROLL for (int r = 0; r < 2; r++)
     {
@@ -354,28 +381,32 @@ INLINE void tile_part(float *acc, const int8_t *codes, const float *scale, const
 INLINE void tile(float *acc, const struct place *at, const struct shape s)
 {
     const int n_parts = s.of_16 ? 2 : 1, step = s.n <= 2 ? 4 : 2;
+    const size_t n_quads = all_quads();
     for (size_t b = 0; b < at->n_blocks; b++) {
         const struct inputs x = inputs_at(at->x, at->block + b, at->token);
         struct pairs pairs;
         load_pairs(&pairs, &x, at->n_tokens, s);
         const int8_t *codes = at->w->codes + b * NIB_BLOCK * NIB_GROUP;
-        ROLLED for (size_t quad = 0; quad < QUADS; quad += (size_t)step)
+        for (size_t quad = 0; quad < n_quads; quad += (size_t)step)
             UNROLL for (int part = 0; part < n_parts; part++)
-        {
-            const size_t run = (b * (size_t)n_parts + (size_t)part) * NIB_GROUP;
-            tile_part(acc, codes, at->w->scale + run, at->w->min + run, &pairs, quad, part, step,
-                      s);
-        }
+            {
+                const size_t run = (b * (size_t)n_parts + (size_t)part) * NIB_GROUP;
+                tile_part(acc, codes, at->w->scale + run, at->w->min + run, &pairs, quad, part,
+                          step, s);
+                KEEP_MEMORY();
+            }
     }
 }
 
 static void store_tile(const struct nib_matmul *m, size_t g, size_t t0, size_t n, const float *acc)
 {
-    for (size_t t = 0; t < n; t++)
-        for (size_t quad = 0; quad < QUADS; quad++) {
-            const float *at = acc + t / 2 * 2 * NIB_GROUP + 8 * quad + t % 2 * 2;
-            store_quad(m, g, quad, t0 + t, vcombine_f32(vld1_f32(at), vld1_f32(at + 4)));
-        }
+    for (size_t t = 0; t < n; t++) {
+        const float *at = acc + t / 2 * 2 * NIB_GROUP + t % 2 * 2;
+        float32x4_t sums[QUADS];
+        for (size_t quad = 0; quad < QUADS; quad++, at += 8)
+            sums[quad] = vcombine_f32(vld1_f32(at), vld1_f32(at + 4));
+        store_group(m, g, t0 + t, sums);
+    }
 }
 
 #else
@@ -414,45 +445,55 @@ INLINE void tile_strips(int32x4_t idot[][TILE_TOKENS], const int8_t *codes, cons
 #endif
 }
 
+/* acc[t][row] of one quad += what the integer sums of a run of columns stand for. */
+INLINE void scale_sums(float *acc, const int32x4_t idot[TILE_TOKENS], const float *scale,
+                       const float *min, const struct inputs *x, int part, const struct shape s)
+{
+    const float32x4_t dw = vld1q_f32(scale);
+    UNROLL for (int t = 0; t < s.n; t++)
+    {
+        float32x4_t sum = vld1q_f32(acc + t * NIB_GROUP);
+        sum = vfmaq_f32(sum, vcvtq_f32_s32(idot[t]), vmulq_n_f32(dw, x->d[t]));
+        if (s.has_min)
+            sum = vfmaq_n_f32(sum, vld1q_f32(min), min_factor(x, s.of_16, part, t));
+        vst1q_f32(acc + t * NIB_GROUP, sum);
+    }
+}
+
 /* acc[t][row] += the blocks. */
 INLINE void tile(float *acc, const struct place *at, const struct shape s)
 {
     const int n_parts = s.of_16 ? 2 : 1, step = MATMUL_DOTPROD && s.n <= 4 ? 4 : 2;
+    const size_t n_quads = all_quads();
     for (size_t b = 0; b < at->n_blocks; b++) {
         const struct inputs x = inputs_at(at->x, at->block + b, at->token);
         const int8_t *codes = at->w->codes + b * NIB_BLOCK * NIB_GROUP;
-        ROLLED for (size_t quad = 0; quad < QUADS; quad += (size_t)step)
+        for (size_t quad = 0; quad < n_quads; quad += (size_t)step)
             UNROLL for (int part = 0; part < n_parts; part++)
-        {
-            int32x4_t idot[QUADS][TILE_TOKENS];
-            UNROLL for (int j = 0; j < step; j++) UNROLL for (int t = 0; t < s.n; t++) idot[j][t] =
-                vdupq_n_s32(0);
-            tile_strips(idot, codes + 16 * quad, x.q, 4 * part, 8 / n_parts, step, s);
-            const size_t run = (b * (size_t)n_parts + (size_t)part) * NIB_GROUP;
-            UNROLL for (int j = 0; j < step; j++)
             {
-                const size_t row = 4 * (quad + (size_t)j);
-                const float32x4_t dw = vld1q_f32(at->w->scale + run + row);
-                UNROLL for (int t = 0; t < s.n; t++)
+                int32x4_t idot[QUADS][TILE_TOKENS];
+                UNROLL for (int j = 0; j < step; j++) UNROLL for (int t = 0; t < s.n; t++)
+                    idot[j][t] = vdupq_n_s32(0);
+                tile_strips(idot, codes + 16 * quad, x.q, 4 * part, 8 / n_parts, step, s);
+                const size_t run = (b * (size_t)n_parts + (size_t)part) * NIB_GROUP;
+                UNROLL for (int j = 0; j < step; j++)
                 {
-                    float *y = acc + t * NIB_GROUP + row;
-                    float32x4_t sum = vld1q_f32(y);
-                    sum = vfmaq_f32(sum, vcvtq_f32_s32(idot[j][t]), vmulq_n_f32(dw, x.d[t]));
-                    if (s.has_min)
-                        sum = vfmaq_n_f32(sum, vld1q_f32(at->w->min + run + row),
-                                          min_factor(&x, s.of_16, part, t));
-                    vst1q_f32(y, sum);
+                    const size_t row = 4 * (quad + (size_t)j);
+                    scale_sums(acc + row, idot[j], at->w->scale + run + row, at->w->min + run + row,
+                               &x, part, s);
                 }
+                KEEP_MEMORY();
             }
-        }
     }
 }
 
 static void store_tile(const struct nib_matmul *m, size_t g, size_t t0, size_t n, const float *acc)
 {
-    for (size_t t = 0; t < n; t++)
-        for (size_t quad = 0; quad < QUADS; quad++)
-            store_quad(m, g, quad, t0 + t, vld1q_f32(acc + t * NIB_GROUP + 4 * quad));
+    for (size_t t = 0; t < n; t++, acc += NIB_GROUP) {
+        const float32x4_t sums[QUADS] = {vld1q_f32(acc), vld1q_f32(acc + 4), vld1q_f32(acc + 8),
+                                         vld1q_f32(acc + 12)};
+        store_group(m, g, t0 + t, sums);
+    }
 }
 
 #endif
@@ -600,8 +641,10 @@ INLINE void tile_float(const struct nib_matmul *m, size_t g, size_t t0, const in
         }
     }
     UNROLL for (int i = 0; i < n_groups; i++) UNROLL for (int t = 0; t < n; t++)
-        UNROLL for (int j = 0; j < QUADS; j++)
-            store_quad(m, g + (size_t)i, (size_t)j, t0 + (size_t)t, acc[i][t][j]);
+    {
+        const float32x4_t *a = acc[i][t], sums[QUADS] = {a[0], a[1], a[2], a[3]};
+        store_group(m, g + (size_t)i, t0 + (size_t)t, sums);
+    }
 }
 
 /* 16 to 24 registers of sums: 4 groups by 1 token, 2 by 2 or 3, 1 by 4 to 6. */
