@@ -1,152 +1,12 @@
 #!/usr/bin/env bash
-# The program as a user meets it: results on stdout alone, one sentence for each bad input, exit codes,
-# JSON in and out, conversations on a pipe and on a terminal.
+# The program as a user meets it: results on stdout alone, exit codes, JSON in and out, conversations on a
+# pipe and on a terminal.  Bad input: tools_bad_input_test.sh.
 # usage: tests/tools_test.sh BINARY MODELS_FOLDER
 # NIBBLE_TEST_MODEL names a model with a chat template; without it the checks that need one are left
 # out, except where CI is set.
 set -u
-nibble=$(realpath "$1")
-here=$(realpath "$(dirname "$0")")
-model=$(realpath "$2")/llama3-scaled-q8_0.gguf
-big_model=${NIBBLE_TEST_MODEL:-}
-unset "${!NIBBLE_@}" NO_COLOR
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-export HOME=$folder XDG_STATE_HOME=$folder/state
-checks=0 failures=0
-
-check() { # DESCRIPTION COMMAND...
-    local description=$1
-    shift
-    checks=$((checks + 1))
-    "$@" && return
-    failures=$((failures + 1))
-    echo "FAILED: $description"
-    [ ! -s err ] || head -n 9 err | cut -c 1-400 | sed 's/^/    stderr: /'
-    [ ! -s out ] || head -n 3 out | cut -c 1-400 | sed 's/^/    stdout: /'
-}
-
-run() { # ARGUMENTS...: into files out and err, exit code into $code
-    code=0
-    "$nibble" "$@" >out 2>err </dev/null || code=$?
-}
-
-one_line() {
-    [ "$(wc -l <"$1")" = 1 ]
-}
-
-# One sentence on stderr that says what to look at, nothing on stdout, the exit code.
-refuses() { # CODE PATTERN ARGUMENTS...
-    local expected=$1 pattern=$2
-    shift 2
-    run "$@"
-    check "exit code $code, expected $expected: $*" [ "$code" = "$expected" ]
-    check "one line on stderr: $*" one_line err
-    check "stderr says '$pattern': $*" grep -qi -e "$pattern" err
-    check "nothing on stdout: $*" [ ! -s out ]
-    check "nothing left behind: $*" [ -z "$(find . -name '*.??????' -newer stamp)" ]
-}
-
-accepts() { # ARGUMENTS...
-    run "$@"
-    check "exit code $code, expected 0: $*" [ "$code" = 0 ]
-}
-
-json() { # DESCRIPTION PYTHON_EXPRESSION: `rows` holds the lines of out
-    check "$1" python3 -c "
-import json, sys
-rows = [json.loads(line) for line in open('out', encoding='utf-8')]
-sys.exit(0 if ($2) else 1)"
-}
-
-touch stamp
-
-# ---- bad input ----------------------------------------------------------------------------------
-
-: >empty.gguf
-head -c 100000 "$model" >truncated.gguf
-printf 'GGUF\003' >short.gguf
-printf 'this is no model\n' >text.gguf
-# The family's name and a tensor's type, changed in place.
-sed 's/llama/lxama/g' "$model" >family.gguf
-python3 - "$model" <<'EOF'
-import sys
-data = open(sys.argv[1], "rb").read()
-name = b"blk.0.attn_q.weight"
-at = data.index(name) + len(name)
-at += 4 + 8 * int.from_bytes(data[at:at + 4], "little")
-open("type.gguf", "wb").write(data[:at] + (200).to_bytes(4, "little") + data[at + 4:])
-EOF
-
-refuses 3 missing.gguf run missing.gguf -p hi
-refuses 3 directory run . -p hi
-refuses 3 empty run empty.gguf -p hi
-refuses 3 truncated.gguf run truncated.gguf -p hi
-refuses 3 short.gguf run short.gguf -p hi
-refuses 3 text.gguf run text.gguf -p hi
-refuses 3 lxama run family.gguf -p hi
-refuses 3 attn_q run type.gguf -p hi
-for command in chat inspect tokenize bench; do
-    refuses 3 missing.gguf $command missing.gguf
-done
-
-refuses 1 'more than the context' run "$model" -p "$(printf 'word %.0s' {1..300})"
-refuses 1 'more than the context' run "$model" -c 4 -p 'one two three four five'
-refuses 2 'auto' run "$model" -p hi -t 0
-refuses 2 'auto' run "$model" -p hi -t many
-refuses 2 'auto' run "$model" -p hi -t 1x
-refuses 2 'temp' run "$model" -p hi --temp -1
-refuses 2 'temp' run "$model" -p hi --temp nan
-refuses 2 'temp' run "$model" -p hi --temp 0,5
-refuses 2 'temp' run "$model" -p hi --temp ''
-refuses 2 'top-p' run "$model" -p hi --top-p 1.5
-refuses 2 'min-p' run "$model" -p hi --min-p=2
-refuses 2 'top-k' run "$model" -p hi --top-k 99999999999999999999
-refuses 2 'f16 or f32' run "$model" -p hi -ctk q4_0
-refuses 2 'json' run "$model" -p hi --output xml
-refuses 2 '4096' run "$model" -p hi -b 0
-refuses 2 'needs a value' run "$model" -p
-refuses 2 '--help' run "$model" --frobnicate
-refuses 2 'quotes' run "$model" once upon a time
-refuses 2 'one of' run "$model" -p hi -f file
-refuses 2 'no model' run
-refuses 2 'no model' chat
-refuses 2 'nibble --help' frobnicate
-refuses 2 'nibble --help'
-refuses 5 'sse9\|isa' run "$model" -p hi --isa sse9
-
-refuses 2 'UTF-8' run "$model" -p $'broken \xff text'
-refuses 2 'UTF-8' run "$model" -p $'surrogate \xed\xa0\x80'
-printf 'broken \xc3' >broken.txt
-refuses 3 'UTF-8' run "$model" -f broken.txt
-refuses 3 'UTF-8' tokenize "$model" --input broken.txt
-refuses 3 'no-such-file' run "$model" -f no-such-file
-refuses 3 'directory' run "$model" -f .
-refuses 2 'empty' run "$model"
-
-echo '[[1, 2], [3, 1000]]' >high.json
-echo '[[1, 2], [-3]]' >negative.json
-echo '[[1, 2], [3.5]]' >fraction.json
-echo '[[1, 2], []]' >hollow.json
-echo '[1, 2]' >flat.json
-echo '[[1, 2], [3' >cut.json
-echo '{"ids": [[1]]}' >object.json
-echo '[]' >none.json
-for file in high negative fraction hollow flat cut object none empty; do
-    [ -f $file.json ] || : >$file.json
-    refuses 3 "$file.json" run "$model" --ids $file.json -n 1
-    refuses 3 "$file.json" score "$model" --ids $file.json --logits out.safetensors
-done
-python3 -c 'import json; json.dump([[1] * 200], open("long.json", "w"))'
-refuses 1 'longer\|more than' run "$model" --ids long.json -n 1
-refuses 1 'longer' score "$model" --ids long.json --logits out.safetensors
-echo '[[1, 2, 3], [4, 5]]' >ids.json
-refuses 2 '--logits' score "$model" --ids ids.json
-refuses 1 'nowhere' score "$model" --ids ids.json --logits nowhere/out.safetensors
-refuses 1 'regular' score "$model" --ids ids.json --logits /dev/null
-refuses 3 'template' chat "$model"
-check "no output file was made" [ ! -e out.safetensors ]
+# shellcheck source=tests/tools_check.sh
+. "$(dirname "$0")/tools_check.sh"
 
 # ---- the environment ----------------------------------------------------------------------------
 
@@ -450,5 +310,4 @@ else
     echo "NIBBLE_TEST_MODEL is not set: checks with a real model left out (tools/get-model.sh gets one)"
 fi
 
-echo "$checks checks, $failures failed"
-[ "$failures" = 0 ]
+finish

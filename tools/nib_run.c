@@ -125,7 +125,10 @@ static int read_prompt(const struct nib_model *model, const struct nib_chat_text
         goto done;
     }
     if (n_ids == 0) {
-        exit_code = nib_complain(NIB_EXIT_USAGE, "the prompt is empty; give some text");
+        exit_code = args.is_chat
+                        ? nib_complain(NIB_EXIT_FILE, "the chat template makes no text of "
+                                                      "the prompt; use another template")
+                        : nib_complain(NIB_EXIT_USAGE, "the prompt is empty; give some text");
         goto done;
     }
     *out = (struct nib_lists){

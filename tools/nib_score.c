@@ -60,6 +60,7 @@ static int output_open(struct output *out)
     const int descriptor = mkstemp(out->path);
     out->file = descriptor < 0 ? NULL : fdopen(descriptor, "w+b");
     if (out->file) {
+        nib_unfinished(out->path);
         /* mkstemp's mode is for the owner alone; a result has the usual one. */
         const mode_t mask = umask(0);
         umask(mask);
@@ -82,6 +83,7 @@ static int output_commit(struct output *out)
         return complain_write("written");
     if (rename(out->path, args.logits_file) != 0)
         return complain_write("put in place");
+    nib_unfinished(NULL);
     free(out->path);
     out->path = NULL;
     return NIB_EXIT_OK;
@@ -93,6 +95,7 @@ static void output_free(struct output *out)
         fclose(out->file);
     if (out->path)
         unlink(out->path);
+    nib_unfinished(NULL);
     free(out->path);
 }
 

@@ -1,5 +1,6 @@
 /* See terminal.h. */
 #include "terminal.h"
+#include "input.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,12 +57,17 @@ bool nib_has_colour(FILE *stream)
 
 void nib_print_escaped(FILE *stream, const char *text, size_t n_bytes)
 {
+    size_t good = 0; /* text[i .. good) is UTF-8 */
     for (size_t i = 0; i < n_bytes; i++) {
         const unsigned char c = (unsigned char)text[i];
+        if (i >= good)
+            good = i + nib_utf8_prefix(text + i, n_bytes - i);
         if (c == '\n')
             fputs("\\n", stream);
-        else if (c < 0x20 || c == 0x7f)
+        else if (c < 0x20 || c == 0x7f || i == good)
             fprintf(stream, "\\x%02x", c);
+        else if (c == 0xc2 && (unsigned char)text[i + 1] < 0xa0) /* the other control characters */
+            fprintf(stream, "\\u%04x", (unsigned char)text[++i]);
         else
             fputc(c, stream);
     }
@@ -261,4 +267,30 @@ bool nib_wait_for_input(void)
 void nib_interrupt_clear(void)
 {
     interrupted = 0;
+}
+
+/* ---- files that are not done ---------------------------------------------------------------- */
+
+static const char *volatile unfinished_file;
+
+static void remove_unfinished(int signal_number)
+{
+    if (unfinished_file)
+        unlink(unfinished_file);
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
+void nib_unfinished(const char *path)
+{
+    static const int signals[] = {SIGTERM, SIGHUP};
+    unfinished_file = path;
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        struct sigaction before;
+        struct sigaction action = {.sa_handler = path ? remove_unfinished : SIG_DFL};
+        sigemptyset(&action.sa_mask);
+        /* nohup's SIG_IGN stays. */
+        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaction(signals[i], &action, NULL);
+    }
 }

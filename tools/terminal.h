@@ -50,7 +50,7 @@ void *nib_grow(void *memory, size_t count, size_t size);
 bool nib_print(const char *text, size_t n_bytes);
 /* Flushes stdout: `exit_code`, or 1 with a complaint where output was lost. */
 int nib_finish_output(int exit_code);
-/* Text from a file, with control characters as \xNN. */
+/* Text from anywhere, with control characters and what is no UTF-8 as \xNN. */
 void nib_print_escaped(FILE *stream, const char *text, size_t n_bytes);
 
 /* A bar on stderr once the work has taken a second, on a terminal only. */
@@ -73,5 +73,9 @@ bool nib_interrupt_seen(void);
 /* Waits until standard input can be read; false if Ctrl-C came first. */
 bool nib_wait_for_input(void);
 void nib_interrupt_clear(void);
+
+/* The file at `path` is removed should SIGTERM or SIGHUP end the program; NULL: no file.  The
+ * string must last until the next call. */
+void nib_unfinished(const char *path);
 
 #endif
