@@ -10,8 +10,7 @@
 
 enum { CODE_ZERO = 128 };
 
-/* ---- ternary: d times -1, 0, 1 -----------------------------------------------------------------
- */
+/* ---- ternary: d times -1, 0, 1 -------------------------------------------------------------- */
 
 static void put_ternary(const struct nib_group_row *g, size_t super, const uint8_t d[2],
                         const uint8_t q[NIB_SUPER])
@@ -59,8 +58,7 @@ void nib_expand_tq2_0(const struct nib_group_row *g, const uint8_t *src, size_t 
     put_ternary(g, super, src + 64, q);
 }
 
-/* ---- points of a grid --------------------------------------------------------------------------
- */
+/* ---- points of a grid ----------------------------------------------------------------------- */
 
 /* d = the f16 of bits `half` / divisor, for a super-block. */
 static void put_super(const struct nib_group_row *g, size_t super, uint16_t half, float divisor)

@@ -15,8 +15,7 @@ uint16_t nib_read_u16(const uint8_t *p)
     return (uint16_t)(p[0] | p[1] << 8);
 }
 
-/* ---- placing one row's part in the planes ------------------------------------------------------
- */
+/* ---- placing one row's part in the planes --------------------------------------------------- */
 
 void nib_put_codes(const struct nib_group_row *g, size_t block, const uint8_t codes[NIB_BLOCK])
 {
@@ -76,8 +75,7 @@ static uint8_t *super_at(const struct nib_group_row *g, size_t super)
     return g->dst + g->planes.super + super * g->info->super;
 }
 
-/* ---- one scale per 32 columns ------------------------------------------------------------------
- */
+/* ---- one scale per 32 columns --------------------------------------------------------------- */
 
 /*
  * Q4_0    { f16 d; u8 q[16] }              x = d * (q - 8)          4.5 bits per weight
@@ -153,8 +151,7 @@ static void pack_q8_0(const struct nib_group_row *g, const uint8_t *src, size_t 
     }
 }
 
-/* ---- two levels of scales ----------------------------------------------------------------------
- */
+/* ---- two levels of scales ------------------------------------------------------------------- */
 
 /*
  * Q4_K    { f16 d, dmin; u8 s[12]; u8 q[128] }               x = (d sc) q - (dmin m)       4.5
@@ -275,8 +272,7 @@ static void pack_iq4_xs(const struct nib_group_row *g, const uint8_t *src, size_
     }
 }
 
-/* ---- all of them -------------------------------------------------------------------------------
- */
+/* ---- all of them ---------------------------------------------------------------------------- */
 
 typedef void pack_block_fn(const struct nib_group_row *g, const uint8_t *src, size_t block);
 
