@@ -11,7 +11,7 @@ def read(path):
     with open(path) as file:
         data = json.load(file)
     samples = {}
-    for line in data["benchmarks"]:
+    for line in sorted(data["benchmarks"], key=lambda line: line["family_index"]):
         if line["run_type"] != "iteration" or line.get("error_occurred"):
             continue
         fields = samples.setdefault(line["run_name"].replace("/real_time", ""), {})
