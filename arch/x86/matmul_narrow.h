@@ -117,36 +117,26 @@ INLINE void narrow_tile(const struct nib_matmul *m, size_t g, size_t row, size_t
     UNROLL for (int t = 0; t < n; t++) store_sums(m, g, row, t0 + (size_t)t, acc[t]);
 }
 
-/* A switch makes the width a constant.  Returns how many of n tokens were done. */
-INLINE size_t narrow_tile_of_width(const struct nib_matmul *m, size_t g, size_t row, size_t t0,
-                                   size_t n, const struct nib_pack_info *info)
+/* Tiles of a constant width, the widest that n tokens fill.  Returns how many of them were done. */
+INLINE size_t narrow_tokens(const struct nib_matmul *m, size_t g, size_t row, size_t t0, size_t n,
+                            const struct nib_pack_info *info)
 {
-    switch (n) {
-    case 1:
-        narrow_tile(m, g, row, t0, 1, info);
-        return 1;
-    case 2:
-        narrow_tile(m, g, row, t0, 2, info);
-        return 2;
-    case 3:
-    case 5:
-        narrow_tile(m, g, row, t0, 3, info);
-        return 3;
 #if MATMUL_NARROW >= 8
-    default:
+    if (n >= 8) {
         narrow_tile(m, g, row, t0, 8, info);
         return 8;
-    case 6:
-        narrow_tile(m, g, row, t0, 6, info);
-        return 6;
-    case 4:
-    case 7:
-#else
-    default:
+    }
 #endif
+    if (n >= 4) {
         narrow_tile(m, g, row, t0, 4, info);
         return 4;
     }
+    if (n >= 2) {
+        narrow_tile(m, g, row, t0, 2, info);
+        return 2;
+    }
+    narrow_tile(m, g, row, t0, 1, info);
+    return 1;
 }
 
 INLINE void matmul_narrow(const struct nib_matmul *m, const struct nib_pack_info *info)
@@ -154,5 +144,5 @@ INLINE void matmul_narrow(const struct nib_matmul *m, const struct nib_pack_info
     for (size_t g = m->group_begin; g < m->group_end; g++)
         for (size_t row = 0; row < NIB_GROUP; row += LANES)
             for (size_t t = m->token_begin; t < m->token_end;)
-                t += narrow_tile_of_width(m, g, row, t, m->token_end - t, info);
+                t += narrow_tokens(m, g, row, t, m->token_end - t, info);
 }

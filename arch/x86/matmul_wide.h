@@ -13,7 +13,6 @@ enum {
     WIDE_RUNS = WIDE_COLS / 16,
     WIDE_VECTORS = 2,
     WIDE_ROWS = WIDE_VECTORS * LANES,
-    WIDE_GROUPS = WIDE_ROWS / NIB_GROUP,
     WIDE_TOKENS = MATMUL_WIDE * 30, /* of a pass; sums are kept for all of them */
 };
 
@@ -47,17 +46,17 @@ INLINE void wide_starts(struct wide_chunk *c, const struct nib_act *x, size_t t0
     }
 }
 
-/* Unpack columns from block `first` on of rows [vector 0, vector n_vectors) from row `row` on. */
-INLINE void wide_unpack(struct wide_chunk *c, const struct nib_matrix *w, size_t row, int n_vectors,
-                        const struct nib_pack_info *info)
+/* Unpack columns from block `first` on of the rows of both vectors, from `rows` on. */
+INLINE void wide_unpack(struct wide_chunk *c, const struct nib_matrix *w,
+                        const size_t rows[WIDE_VECTORS], const struct nib_pack_info *info)
 {
     const bool is_half = nib_scale_columns(info->form) == 16;
     const bool has_min = nib_scale_has_min(info->form, info->min);
     const size_t n_runs = is_half ? 2 : 1;
     c->stride = info->codes == 512 ? 64 : LANES * 4;
-    for (int v = 0; v < n_vectors; v++, row += LANES) {
-        const uint8_t *group = w->data + row / NIB_GROUP * w->planes.n_bytes;
-        const size_t lane = row % NIB_GROUP;
+    for (int v = 0; v < WIDE_VECTORS; v++) {
+        const uint8_t *group = w->data + rows[v] / NIB_GROUP * w->planes.n_bytes;
+        const size_t lane = rows[v] % NIB_GROUP;
         c->codes[v] = info->codes == 512 ? group + c->first_block * 512 + lane * 4 : c->bytes[v][0];
         for (size_t b = 0; b < c->n_blocks; b++) {
             const struct block_at at = block_at(w, group, lane, c->first_block + b, info);
@@ -80,9 +79,9 @@ INLINE void wide_unpack(struct wide_chunk *c, const struct nib_matrix *w, size_t
 
 /* Codes of a strip of both vectors; pass 0 and 1 give the low and high halves of 8-bit ones. */
 INLINE void wide_codes(vint codes[WIDE_VECTORS], const struct wide_chunk *c, size_t strip,
-                       const int n_vectors, const int pass, const bool is_split)
+                       const int pass, const bool is_split)
 {
-    UNROLL for (int v = 0; v < n_vectors; v++)
+    UNROLL for (int v = 0; v < WIDE_VECTORS; v++)
     {
         codes[v] = vint_load(c->codes[v] + strip * c->stride);
         if (is_split)
@@ -93,16 +92,16 @@ INLINE void wide_codes(vint codes[WIDE_VECTORS], const struct wide_chunk *c, siz
 /* sum[v][t] += the dots of strips [begin, begin + n_strips) of block b; q: of that block. */
 INLINE void wide_dots(vint sum[WIDE_VECTORS][MATMUL_WIDE], const struct wide_chunk *c, size_t b,
                       const int begin, const int n_strips, const int8_t *q, const int n,
-                      const int n_vectors, const int pass, const bool is_split)
+                      const int pass, const bool is_split)
 {
     UNROLL for (int strip = begin; strip < begin + n_strips; strip++)
     {
         vint codes[WIDE_VECTORS];
-        wide_codes(codes, c, b * 8 + (size_t)strip, n_vectors, pass, is_split);
+        wide_codes(codes, c, b * 8 + (size_t)strip, pass, is_split);
         UNROLL for (int t = 0; t < n; t++)
         {
             const vint x = broadcast4(q + t * NIB_BLOCK + strip * 4);
-            UNROLL for (int v = 0; v < n_vectors; v++) sum[v][t] = dot(sum[v][t], codes[v], x);
+            UNROLL for (int v = 0; v < WIDE_VECTORS; v++) sum[v][t] = dot(sum[v][t], codes[v], x);
         }
     }
 }
@@ -110,45 +109,44 @@ INLINE void wide_dots(vint sum[WIDE_VECTORS][MATMUL_WIDE], const struct wide_chu
 /* The same for idot by sums of int16. */
 INLINE void wide_dots_int16(vint idot[WIDE_VECTORS][MATMUL_WIDE], const struct wide_chunk *c,
                             size_t b, const int begin, const int n_strips, const int8_t *q,
-                            const int n, const int n_vectors, const int pass, const int bits)
+                            const int n, const int pass, const int bits)
 {
     const int steps = steps_of_bits(bits) < n_strips ? steps_of_bits(bits) : n_strips;
     UNROLL for (int first = begin; first < begin + n_strips; first += steps)
     {
         vint sum[WIDE_VECTORS][MATMUL_WIDE];
-        UNROLL for (int v = 0; v < n_vectors; v++) UNROLL for (int t = 0; t < n; t++) sum[v][t] =
+        UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++) sum[v][t] =
             vint_zero();
-        wide_dots(sum, c, b, first, steps, q, n, n_vectors, pass, bits == 8);
-        UNROLL for (int v = 0; v < n_vectors; v++) UNROLL for (int t = 0; t < n; t++) idot[v][t] =
-            widen(idot[v][t], sum[v][t], pass ? 16 : 1);
+        wide_dots(sum, c, b, first, steps, q, n, pass, bits == 8);
+        UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++)
+            idot[v][t] = widen(idot[v][t], sum[v][t], pass ? 16 : 1);
     }
 }
 
 /* idot[v][t] += the dots of strips [begin, begin + n_strips) of block b. */
 INLINE void wide_run(vint idot[WIDE_VECTORS][MATMUL_WIDE], const struct wide_chunk *c, size_t b,
                      const int begin, const int n_strips, const int8_t *q, const int n,
-                     const int n_vectors, const int bits)
+                     const int bits)
 {
 #if MATMUL_VNNI
     (void)bits;
-    wide_dots(idot, c, b, begin, n_strips, q, n, n_vectors, 0, false);
+    wide_dots(idot, c, b, begin, n_strips, q, n, 0, false);
 #else
-    wide_dots_int16(idot, c, b, begin, n_strips, q, n, n_vectors, 0, bits);
+    wide_dots_int16(idot, c, b, begin, n_strips, q, n, 0, bits);
     if (bits == 8)
-        wide_dots_int16(idot, c, b, begin, n_strips, q, n, n_vectors, 1, bits);
+        wide_dots_int16(idot, c, b, begin, n_strips, q, n, 1, bits);
 #endif
 }
 
 /* Sums of tokens t0.., of which the first is t_pass of its pass, over the columns of a chunk, on
  * top of sums[token][row]. */
 INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_t t0, size_t t_pass,
-                      float (*sums)[WIDE_ROWS], const int n, const int n_vectors,
-                      const struct wide_shape shape)
+                      float (*sums)[WIDE_ROWS], const int n, const struct wide_shape shape)
 {
     const size_t n_runs = shape.is_half ? 2 : 1, stride = x->n_rows;
     const int n_strips = shape.is_half ? 4 : 8;
     vfloat acc[WIDE_VECTORS][MATMUL_WIDE];
-    UNROLL for (int v = 0; v < n_vectors; v++) UNROLL for (int t = 0; t < n; t++) acc[v][t] =
+    UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++) acc[v][t] =
         V(loadu_ps)(&sums[t][v * LANES]);
     for (size_t b = 0; b < c->n_blocks; b++) {
         const size_t block = c->first_block + b;
@@ -159,17 +157,17 @@ INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_
             const size_t run = block * n_runs + half;
             const int32_t *start = c->start[b * n_runs + half] + t_pass;
             vint idot[WIDE_VECTORS][MATMUL_WIDE];
-            UNROLL for (int v = 0; v < n_vectors; v++) UNROLL for (int t = 0; t < n; t++)
+            UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++)
                 idot[v][t] = shape.has_min ? vint_zero() : V(set1_epi32)(start[t]);
-            wide_run(idot, c, b, (int)half * 4, n_strips, q, n, n_vectors, shape.bits);
-            UNROLL for (int v = 0; v < n_vectors; v++)
+            wide_run(idot, c, b, (int)half * 4, n_strips, q, n, shape.bits);
+            UNROLL for (int v = 0; v < WIDE_VECTORS; v++)
             {
                 const vfloat scale = V(loadu_ps)(&c->scale[b * n_runs + half][v * LANES]);
                 UNROLL for (int t = 0; t < n; t++) acc[v][t] =
                     scale_in(acc[v][t], idot[v][t], scale, d + t);
             }
             if (shape.has_min)
-                UNROLL for (int v = 0; v < n_vectors; v++)
+                UNROLL for (int v = 0; v < WIDE_VECTORS; v++)
                 {
                     const vfloat min = V(loadu_ps)(&c->min[b * n_runs + half][v * LANES]);
                     UNROLL for (int t = 0; t < n; t++) acc[v][t] = V(fmadd_ps)(
@@ -177,13 +175,13 @@ INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_
                 }
         }
     }
-    UNROLL for (int v = 0; v < n_vectors; v++) UNROLL for (int t = 0; t < n; t++)
+    UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++)
         V(storeu_ps)(&sums[t][v * LANES], acc[v][t]);
 }
 
 /* Tiles as equal as they come: 7 tokens are 4 + 3, not 6 + 1. */
 INLINE void wide_tiles(const struct wide_chunk *c, const struct nib_act *x, size_t t0, size_t n,
-                       float (*sums)[WIDE_ROWS], const int n_vectors, const struct wide_shape shape)
+                       float (*sums)[WIDE_ROWS], const struct wide_shape shape)
 {
     const size_t widest = shape.bits == 8 ? MATMUL_WIDE_8 : MATMUL_WIDE;
     const size_t n_tiles = (n + widest - 1) / widest;
@@ -191,10 +189,10 @@ INLINE void wide_tiles(const struct wide_chunk *c, const struct nib_act *x, size
         const size_t begin = n * i / n_tiles, end = n * (i + 1) / n_tiles;
         switch (end - begin) { /* a constant width in each case */
 #define WIDTH(width)                                                                               \
-    case width:                                                                                    \
-        if (width <= widest)                                                                       \
+    case width: /* half of the widest at least */                                                  \
+        if (width <= widest && 2 * width >= widest)                                                \
             wide_tile(c, x, t0 + begin, begin, sums + begin, width <= MATMUL_WIDE ? width : 1,     \
-                      n_vectors, shape);                                                           \
+                      shape);                                                                      \
         break;
             WIDTH(1)
             WIDTH(2)
@@ -210,19 +208,12 @@ INLINE void wide_tiles(const struct wide_chunk *c, const struct nib_act *x, size
 typedef void wide_tiles_fn(const struct wide_chunk *c, const struct nib_act *x, size_t t0, size_t n,
                            float (*sums)[WIDE_ROWS]);
 
-/* name of the tiles for a shape, for one and for two vectors of rows */
 #define WIDE_TILES(name, n_bits, half, min)                                                        \
-    static __attribute__((noinline)) void name##_1(const struct wide_chunk *c,                     \
-                                                   const struct nib_act *x, size_t t0, size_t n,   \
-                                                   float(*sums)[WIDE_ROWS])                        \
+    static __attribute__((noinline)) void name(const struct wide_chunk *c,                         \
+                                               const struct nib_act *x, size_t t0, size_t n,       \
+                                               float(*sums)[WIDE_ROWS])                            \
     {                                                                                              \
-        wide_tiles(c, x, t0, n, sums, 1, (struct wide_shape){n_bits, half, min});                  \
-    }                                                                                              \
-    static __attribute__((noinline)) void name##_2(const struct wide_chunk *c,                     \
-                                                   const struct nib_act *x, size_t t0, size_t n,   \
-                                                   float(*sums)[WIDE_ROWS])                        \
-    {                                                                                              \
-        wide_tiles(c, x, t0, n, sums, 2, (struct wide_shape){n_bits, half, min});                  \
+        wide_tiles(c, x, t0, n, sums, (struct wide_shape){n_bits, half, min});                     \
     }
 
 WIDE_TILES(tiles_zero, 4, false, false)
@@ -237,49 +228,47 @@ WIDE_TILES(tiles_zero_8, 8, false, false)
 WIDE_TILES(tiles_zero_half_8, 8, true, false)
 #endif
 
-INLINE wide_tiles_fn *wide_tiles_of(const struct nib_pack_info *info, const bool is_pair)
+INLINE wide_tiles_fn *wide_tiles_of(const struct nib_pack_info *info)
 {
     const bool is_half = nib_scale_columns(info->form) == 16;
     const bool has_min = nib_scale_has_min(info->form, info->min);
-#define PICK(name) (is_pair ? name##_2 : name##_1)
 #if !MATMUL_VNNI
     if (info->bits == 8)
-        return is_half ? PICK(tiles_zero_half_8) : PICK(tiles_zero_8);
+        return is_half ? tiles_zero_half_8 : tiles_zero_8;
     if (info->bits == 6)
-        return PICK(tiles_zero_half_6);
+        return tiles_zero_half_6;
     if (info->bits == 5)
-        return has_min ? PICK(tiles_min_5) : PICK(tiles_zero_5);
+        return has_min ? tiles_min_5 : tiles_zero_5;
 #endif
     if (is_half)
-        return has_min ? PICK(tiles_min_half) : PICK(tiles_zero_half);
-    return has_min ? PICK(tiles_min) : PICK(tiles_zero);
-#undef PICK
+        return has_min ? tiles_min_half : tiles_zero_half;
+    return has_min ? tiles_min : tiles_zero;
 }
 
-/* All tokens of a pass for rows [row, row + n_vectors * LANES). */
-INLINE void wide_rows(const struct nib_matmul *m, size_t row, int n_vectors, size_t t0, size_t n,
-                      const struct nib_pack_info *info)
+/* All tokens of a pass for the rows of two vectors; `n_kept` 1: of the second, which is the first
+ * again, nothing is stored. */
+INLINE void wide_rows(const struct nib_matmul *m, const size_t rows[WIDE_VECTORS], int n_kept,
+                      size_t t0, size_t n, const struct nib_pack_info *info)
 {
     _Alignas(64) float sums[WIDE_TOKENS][WIDE_ROWS];
     struct wide_chunk chunk;
+    wide_tiles_fn *const tiles = wide_tiles_of(info);
     const bool has_zero = !nib_scale_has_min(info->form, info->min);
-    wide_tiles_fn *const tiles = wide_tiles_of(info, n_vectors == WIDE_VECTORS);
     const size_t n_blocks = m->w->n_cols / NIB_BLOCK;
-    memset(sums, 0, n * sizeof(*sums));
     const size_t n_chunks = (n_blocks + WIDE_BLOCKS - 1) / WIDE_BLOCKS;
+    memset(sums, 0, n * sizeof(*sums));
     for (size_t i = 0; i < n_chunks; i++) {
         chunk.first_block = n_blocks * i / n_chunks;
         chunk.n_blocks = n_blocks * (i + 1) / n_chunks - chunk.first_block;
-        wide_unpack(&chunk, m->w, row, n_vectors, info);
+        wide_unpack(&chunk, m->w, rows, info);
         if (has_zero)
             wide_starts(&chunk, m->x, t0, n, info);
         tiles(&chunk, m->x, t0, n, sums);
     }
     for (size_t t = 0; t < n; t++)
-        for (int v = 0; v < n_vectors; v++) {
-            const size_t r = row + (size_t)v * LANES;
-            store_sums(m, r / NIB_GROUP, r % NIB_GROUP, t0 + t, V(loadu_ps)(&sums[t][v * LANES]));
-        }
+        for (int v = 0; v < n_kept; v++)
+            store_sums(m, rows[v] / NIB_GROUP, rows[v] % NIB_GROUP, t0 + t,
+                       V(loadu_ps)(&sums[t][v * LANES]));
 }
 
 /* Tokens are cut so that those of a pass stay in L2 while all rows stream by. */
@@ -291,10 +280,11 @@ INLINE void matmul_wide(const struct nib_matmul *m, const struct nib_pack_info *
     for (size_t i = 0; i < n_passes; i++) {
         const size_t t0 = m->token_begin + n * i / n_passes;
         const size_t n_pass = m->token_begin + n * (i + 1) / n_passes - t0;
-        size_t row = m->group_begin * NIB_GROUP;
-        for (; row + WIDE_ROWS <= m->group_end * NIB_GROUP; row += WIDE_ROWS)
-            wide_rows(m, row, WIDE_VECTORS, t0, n_pass, info);
-        for (; row < m->group_end * NIB_GROUP; row += LANES)
-            wide_rows(m, row, 1, t0, n_pass, info);
+        const size_t end = m->group_end * NIB_GROUP;
+        for (size_t row = m->group_begin * NIB_GROUP; row < end; row += WIDE_ROWS) {
+            const bool is_pair = row + LANES < end;
+            const size_t rows[WIDE_VECTORS] = {row, is_pair ? row + LANES : row};
+            wide_rows(m, rows, is_pair ? 2 : 1, t0, n_pass, info);
+        }
     }
 }
