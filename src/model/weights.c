@@ -53,7 +53,7 @@ static void list_types(char out[256])
 {
     size_t n = 0;
     enum nib_pack pack;
-    for (uint32_t type = 0; type < NIB_TYPE_END; type++)
+    for (uint32_t type = 0; type < NIB_TYPE_END && n < 256; type++)
         if (nib_pack_of_type((enum nib_type)type, &pack))
             n += (size_t)snprintf(out + n, 256 - n, "%s%s", n > 0 ? ", " : "",
                                   nib_type_info(type)->name);
