@@ -1,13 +1,12 @@
 /*
  * Attention of one layer as the runtime does it (rotate, store, attend, merge), by one thread: a
  * token, or the last 64 of a prompt, over that many keys.  Every call takes another layer; the
- * layers together are more than twice the last-level cache.  Eight query heads share two KV heads.
+ * layers together are many times the last-level cache.  Eight query heads share two KV heads.
  * Operations are counted as those of floats, for an int8 cache too.  A call's results are the
  * queries of the next, which changes no time.
  */
 #include "yardstick.h"
 
-#include "os.h"
 #include "step.h"
 #include "topology.h"
 
@@ -71,6 +70,7 @@ static void fill_cache(struct attention *a)
 
 static bool make_cache(struct attention *a, const struct attention_case *c)
 {
+    char content[64];
     a->cache = (struct nib_kv_cache){
         .type_k = c->type,
         .type_v = c->type,
@@ -81,13 +81,16 @@ static bool make_cache(struct attention *a, const struct attention_case *c)
     };
     if (!nib_kv_cache_shape(&a->cache, c->n_keys))
         return false;
-    a->cache.n_layers = yard->is_tiny ? 2 : yard->cold_bytes / a->cache.n_bytes + 1;
-    if (!nib_kv_cache_shape(&a->cache, c->n_keys))
+    a->cache.n_layers = yard->cold_bytes / a->cache.n_bytes;
+    if (!nib_kv_cache_shape(&a->cache, c->n_keys) || a->cache.n_layers == 0)
         return false;
-    a->cache.memory = nib_os_alloc(a->cache.n_bytes);
-    if (a->cache.memory)
+    a->cache.memory = yard->cold;
+    snprintf(content, sizeof(content), "keys %d %zu", (int)c->type, c->n_keys);
+    if (nib_yard_claim(content)) {
+        memset(a->cache.memory, 0, a->cache.n_bytes);
         fill_cache(a);
-    return a->cache.memory != NULL;
+    }
+    return true;
 }
 
 static bool make_attention(struct attention *a, const struct attention_case *c)
@@ -135,7 +138,6 @@ static void free_attention(struct attention *a)
     free(w->cosine.data);
     free(w->sine.data);
     free(a->step.attend);
-    nib_os_free(a->cache.memory, a->cache.n_bytes);
     nib_team_free(w->team);
     nib_cpu_plan_free(a->plan);
 }

@@ -2,7 +2,7 @@
  * Matrix products of every packing on every level, for 1 to 512 tokens:
  *
  *     matmul/PACK/ISA/tokens:N/cold    on one core; every call takes the next 1024 rows of weights
- *                                      that are together more than twice the last-level cache
+ *                                      that are together many times the last-level cache
  *     matmul/PACK/ISA/tokens:N/warm    the same rows again and again, which fit into L2
  *     matmul/PACK/ISA/tokens:N/cold/all    cold, split over all cores with a barrier after each
  *                                      matrix, as the runtime does it; the best level alone
@@ -14,7 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLS = 2048, TINY_COLS = 256, GROUPS = 64, SCALAR_GROUPS = 4 };
+enum {
+    COLS = 2048,
+    TINY_COLS = 256,
+    GROUPS = 64,
+    SLOW_GROUPS = 4, /* where a call would take long */
+    TEAM_PARTS = 16, /* calls of the team to go through the cold memory once */
+};
 
 static const struct nib_yard *yard;
 
@@ -31,10 +37,11 @@ struct product {
     struct nib_matrix w; /* all of the memory: matrices are slices of its groups */
     struct nib_act x;
     void *activations;
-    float *y;        /* of each thread */
-    size_t y_floats; /* of one */
-    size_t n_groups; /* of a call */
-    size_t next;     /* group that the next call begins with */
+    float *y;          /* of each thread */
+    size_t y_floats;   /* of one */
+    size_t n_groups;   /* of a call */
+    size_t next;       /* group, for a team matrix, that the next call begins with */
+    size_t n_matrices; /* of a call of the team */
     size_t n_tokens;
     bool is_cold;
 };
@@ -53,19 +60,17 @@ static void fill_group(const struct nib_matrix *w, uint8_t *group)
     }
 }
 
-/* Fill the cold memory with one random group after the other, unless it is that already. */
+/* The cold memory as one matrix, of one random group again and again. */
 static struct nib_matrix make_weights(enum nib_pack pack)
 {
-    static int held = -1;
     const uint32_t n_cols = yard->is_tiny ? TINY_COLS : COLS;
     const size_t group_bytes = nib_planes(pack, n_cols).n_bytes;
     const uint32_t n_rows = (uint32_t)(yard->cold_bytes / group_bytes) * NIB_GROUP;
     struct nib_matrix w = nib_matrix_shape(pack, n_rows, n_cols);
-    if (held != (int)pack) {
+    if (nib_yard_claim(nib_pack_info(pack)->name)) {
         fill_group(&w, yard->cold);
         for (size_t g = 1; g < w.n_groups; g++)
             memcpy(yard->cold + g * group_bytes, yard->cold, group_bytes);
-        held = (int)pack;
     }
     w.data = yard->cold;
     return w;
@@ -113,22 +118,27 @@ static void run_one(void *data)
     p->next += p->n_groups;
 }
 
-/* A thread's part of each matrix lies in its own share of the memory. */
+/* Matrices [next, next + n_matrices); a thread's part of each lies in its own share of the memory.
+ */
 static void run_thread(void *data, int thread, int n_threads)
 {
     const struct product *p = data;
     const size_t part = p->n_groups / (size_t)n_threads;
-    const size_t share = p->w.n_groups / (size_t)n_threads;
-    const size_t begin = share * (size_t)thread;
-    for (size_t g = 0; g + part <= share; g += part) {
-        multiply(p, p->y + (size_t)thread * p->y_floats, begin + g, begin + g + part);
+    const size_t begin = p->w.n_groups / (size_t)n_threads * (size_t)thread;
+    for (size_t i = p->next; i < p->next + p->n_matrices; i++) {
+        multiply(p, p->y + (size_t)thread * p->y_floats, begin + i * part, begin + (i + 1) * part);
         nib_team_barrier(yard->team, thread);
     }
 }
 
 static void run_team(void *data)
 {
-    nib_team_run(yard->team, run_thread, data);
+    struct product *p = data;
+    const size_t n = p->w.n_groups / p->n_groups;
+    if (p->next + p->n_matrices > n)
+        p->next = 0;
+    nib_team_run(yard->team, run_thread, p);
+    p->next += p->n_matrices;
 }
 
 static size_t warm_groups(size_t group_bytes)
@@ -137,39 +147,52 @@ static size_t warm_groups(size_t group_bytes)
     return fit < 1 ? 1 : fit < GROUPS ? fit : GROUPS;
 }
 
+/* Groups of a call, a part for each thread. */
+static size_t groups_of_call(const struct matmul_case *c, size_t group_bytes, size_t n_threads)
+{
+    size_t n = c->is_cold ? GROUPS : warm_groups(group_bytes);
+    if (c->features == 0 || yard->is_tiny)
+        n = n < SLOW_GROUPS ? n : SLOW_GROUPS;
+    return n < n_threads ? n_threads : n / n_threads * n_threads;
+}
+
+static bool make_product(struct product *p, const struct matmul_case *c, size_t n_threads)
+{
+    p->n_tokens = c->n_tokens;
+    p->is_cold = c->is_cold;
+    nib_kernels_init(&p->kernels, c->features);
+    p->w = make_weights(c->pack);
+    p->n_groups = groups_of_call(c, p->w.planes.n_bytes, n_threads);
+    p->n_matrices = c->is_team ? p->w.n_groups / p->n_groups / TEAM_PARTS : 1;
+    p->n_matrices = p->n_matrices > 0 ? p->n_matrices : 1;
+    p->y_floats = p->n_tokens * p->n_groups * NIB_GROUP;
+    const size_t n_bytes = n_threads * p->y_floats * sizeof(float);
+    p->y = aligned_alloc(64, n_bytes);
+    if (p->y)
+        memset(p->y, 0, n_bytes);
+    return make_activations(p) && p->y;
+}
+
 static void bench_matmul(struct nib_bench *b, const void *arg)
 {
     const struct matmul_case *c = arg;
     const struct nib_pack_info *info = nib_pack_info(c->pack);
-    const size_t n_threads = c->is_team ? (size_t)yard->n_threads : 1;
-    struct product p = {.n_tokens = c->n_tokens, .is_cold = c->is_cold};
-    nib_kernels_init(&p.kernels, c->features);
-    p.w = make_weights(c->pack);
-    p.n_groups = c->is_cold ? GROUPS : warm_groups(p.w.planes.n_bytes);
-    if (c->features == 0 || yard->is_tiny)
-        p.n_groups = p.n_groups < SCALAR_GROUPS ? p.n_groups : SCALAR_GROUPS;
-    if (p.n_groups < n_threads)
-        p.n_groups = n_threads;
-    p.y_floats = p.n_tokens * p.n_groups * NIB_GROUP;
-    p.y = aligned_alloc(64, n_threads * p.y_floats * sizeof(float));
-    if (!make_activations(&p) || !p.y) {
-        nib_bench_fail(b, "out of memory");
-    } else {
-        const size_t part = p.n_groups / n_threads;
-        const size_t n_groups = /* of one run */
-            c->is_team ? p.w.n_groups / n_threads / part * part * n_threads : p.n_groups;
-        memset(p.y, 0, n_threads * p.y_floats * sizeof(float));
+    struct product p = {0};
+    if (make_product(&p, c, c->is_team ? (size_t)yard->n_threads : 1)) {
+        const double n_groups = (double)(p.n_matrices * p.n_groups);
         nib_yard_time(b, &(struct nib_timed_work){
                              .isa = c->isa,
                              .kind = info->float_bytes ? NIB_WORK_FLOATS : NIB_WORK_INTEGERS,
                              .code_bits = info->bits,
-                             .n_ops = 2.0 * (double)n_groups * NIB_GROUP * p.w.n_cols * c->n_tokens,
-                             .n_bytes = (double)n_groups * (double)p.w.planes.n_bytes,
+                             .n_ops = 2.0 * n_groups * NIB_GROUP * p.w.n_cols * c->n_tokens,
+                             .n_bytes = n_groups * (double)p.w.planes.n_bytes,
                              .is_cold = c->is_cold,
                              .is_team = c->is_team,
                              .run = c->is_team ? run_team : run_one,
                              .data = &p,
                          });
+    } else {
+        nib_bench_fail(b, "out of memory");
     }
     free(p.y);
     free(p.activations);

@@ -14,7 +14,9 @@
 
 enum {
     MB = 1 << 20,
-    WINDOWS = 4,     /* parts of the cold memory, read in turn */
+    /* Not 2: caches do not forget the oldest first, so a part of the last round is still there. */
+    COLD_CACHES = 8,
+    WINDOWS = 16,    /* parts of the cold memory, read in turn */
     TEAM_READS = 16, /* the best of them counts */
     TEAM_CALLS = 20, /* and of these */
 };
@@ -232,9 +234,7 @@ const struct nib_yard *nib_yard_open(bool is_tiny)
     yard = (struct nib_yard){.is_tiny = is_tiny, .isa_list = nib_isa_list(nib_cpu_features())};
     best_peak = nib_peak_of(nib_isa_name(nib_cpu_features()));
     find_caches();
-    yard.cold_bytes = yard.last_cache_bytes * 5 / 2;
-    if (yard.cold_bytes < (size_t)64 * MB)
-        yard.cold_bytes = (size_t)64 * MB;
+    yard.cold_bytes = yard.last_cache_bytes * COLD_CACHES;
     if (yard.cold_bytes > (size_t)1536 * MB)
         yard.cold_bytes = (size_t)1536 * MB;
     if (is_tiny)
@@ -283,6 +283,15 @@ void nib_yard_each_isa(void (*fn)(const char *isa, unsigned features, void *data
 }
 
 /* ---- data ------------------------------------------------------------------------------------ */
+
+bool nib_yard_claim(const char *content)
+{
+    static char held[64];
+    if (strcmp(held, content) == 0)
+        return false;
+    snprintf(held, sizeof(held), "%s", content);
+    return true;
+}
 
 uint32_t nib_yard_random(void)
 {

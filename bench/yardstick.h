@@ -18,7 +18,7 @@ struct nib_yard {
     bool is_tiny; /* smallest sizes, to see that everything runs; times mean nothing */
     const char *isa_list;
     size_t l2_bytes, last_cache_bytes;
-    size_t cold_bytes;     /* more than twice the last cache, at most 1.5 GB */
+    size_t cold_bytes;     /* many times the last cache, at most 1.5 GB */
     struct nib_team *team; /* a thread for each core */
     int n_threads;
     uint8_t *cold; /* [cold_bytes] on huge pages if there are any; what benches stream through */
@@ -63,6 +63,10 @@ double nib_yard_bandwidth(bool is_team);
 
 /* Operations/s of a loop of peak.h on the calling thread. */
 double nib_yard_compute(const struct nib_peak_loop *loop);
+
+/* Must the cold memory be filled before it holds what is named so?  It is the caller's from then
+ * on. */
+bool nib_yard_claim(const char *content);
 
 /* Small random numbers, the same in every run. */
 uint32_t nib_yard_random(void);
