@@ -21,11 +21,15 @@ SIMD_INLINE vf16 load_b(const void *b, size_t at, bool is_f16, size_t n)
     return n < 16 ? vf_load_n(p, n) : vf_load(p);
 }
 
-/* acc[r][v] += a[r] b[v] for one row of b */
+/* acc[r][v] += a[r] b[v] for one row of b; fetches what a row of halves has in its place in `next`.
+ */
 SIMD_INLINE void tile_step(vf16 acc[TILE_ROWS][TILE_VECTORS], const float *a, size_t a_stride,
-                           const void *b, size_t at, int rows, int vectors, bool is_f16, size_t n)
+                           const void *b, const void *next, size_t at, int rows, int vectors,
+                           bool is_f16, size_t n)
 {
     vf16 bv[TILE_VECTORS];
+    for (int v = 0; v < vectors; v += 2)
+        __builtin_prefetch((const uint16_t *)next + at + 16 * (size_t)v);
     for (int v = 0; v < vectors; v++)
         bv[v] = load_b(b, at + 16 * (size_t)v, is_f16, n);
     for (int r = 0; r < rows; r++) {
@@ -43,7 +47,9 @@ struct scores {
     const float *a;
     size_t a_stride;
     const void *b;
-    size_t b_stride, n_inner, n_cols;
+    size_t b_stride;
+    const void *next;
+    size_t n_inner, n_cols;
 };
 
 SIMD_INLINE void scores_tile(const struct scores *s, size_t row, size_t col, int rows, int vectors,
@@ -54,8 +60,10 @@ SIMD_INLINE void scores_tile(const struct scores *s, size_t row, size_t col, int
         for (int v = 0; v < vectors; v++)
             acc[r][v] = vf_set1(0.0f);
     const float *a = s->a + row * s->a_stride;
+    const void *next = row == 0 ? s->next : s->b;
     for (size_t i = 0; i < s->n_inner; i++)
-        tile_step(acc, a + i, s->a_stride, s->b, i * s->b_stride + col, rows, vectors, is_f16, 16);
+        tile_step(acc, a + i, s->a_stride, s->b, next, i * s->b_stride + col, rows, vectors, is_f16,
+                  16);
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++)
             vf_store(s->out + (row + (size_t)r) * s->out_stride + col + 16 * (size_t)v, acc[r][v]);
@@ -97,16 +105,20 @@ SIMD_INLINE void scores_any(const struct scores *s, size_t n_rows, bool is_f16)
 }
 
 static void scores_f16(float *out, size_t out_stride, const float *a, size_t a_stride,
-                       const void *b, size_t b_stride, size_t n_rows, size_t n_inner, size_t n_cols)
+                       const void *b, size_t b_stride, const void *next, size_t n_rows,
+                       size_t n_inner, size_t n_cols)
 {
-    const struct scores s = {out, out_stride, a, a_stride, b, b_stride, n_inner, n_cols};
+    const struct scores s = {out,      out_stride,      a,       a_stride, b,
+                             b_stride, next ? next : b, n_inner, n_cols};
     scores_any(&s, n_rows, true);
 }
 
 static void scores_f32(float *out, size_t out_stride, const float *a, size_t a_stride,
-                       const void *b, size_t b_stride, size_t n_rows, size_t n_inner, size_t n_cols)
+                       const void *b, size_t b_stride, const void *next, size_t n_rows,
+                       size_t n_inner, size_t n_cols)
 {
-    const struct scores s = {out, out_stride, a, a_stride, b, b_stride, n_inner, n_cols};
+    const struct scores s = {out,      out_stride,      a,       a_stride, b,
+                             b_stride, next ? next : b, n_inner, n_cols};
     scores_any(&s, n_rows, false);
 }
 
@@ -119,7 +131,9 @@ struct values {
     size_t p_stride;
     const uint8_t *begin, *end;
     const void *b;
-    size_t b_stride, n_cols;
+    size_t b_stride;
+    const void *next;
+    size_t n_cols;
 };
 
 /* out += the keys [first, last), for `rows` rows and n <= 16 columns of each vector. */
@@ -135,8 +149,10 @@ SIMD_INLINE void values_tile(const struct values *s, size_t row, size_t col, siz
             acc[r][v] = n < 16 ? vf_load_n(y, n) : vf_load(y);
         }
     }
+    const void *next = row == 0 ? s->next : s->b;
     for (size_t i = first; i < last; i++)
-        tile_step(acc, p + i, s->p_stride, s->b, i * s->b_stride + col, rows, vectors, is_f16, n);
+        tile_step(acc, p + i, s->p_stride, s->b, next, i * s->b_stride + col, rows, vectors, is_f16,
+                  n);
     for (int r = 0; r < rows; r++) {
         for (int v = 0; v < vectors; v++) {
             float *const y = out + (size_t)r * s->out_stride + 16 * (size_t)v;
@@ -224,17 +240,19 @@ SIMD_INLINE void values_any(const struct values *s, size_t n_rows, bool is_f16)
 
 static void values_f16(float *out, size_t out_stride, const float *scale, const float *p,
                        size_t p_stride, const uint8_t *begin, const uint8_t *end, const void *b,
-                       size_t b_stride, size_t n_rows, size_t n_cols)
+                       size_t b_stride, const void *next, size_t n_rows, size_t n_cols)
 {
-    const struct values s = {out, out_stride, scale, p, p_stride, begin, end, b, b_stride, n_cols};
+    const struct values s = {out, out_stride, scale,           p,     p_stride, begin, end,
+                             b,   b_stride,   next ? next : b, n_cols};
     values_any(&s, n_rows, true);
 }
 
 static void values_f32(float *out, size_t out_stride, const float *scale, const float *p,
                        size_t p_stride, const uint8_t *begin, const uint8_t *end, const void *b,
-                       size_t b_stride, size_t n_rows, size_t n_cols)
+                       size_t b_stride, const void *next, size_t n_rows, size_t n_cols)
 {
-    const struct values s = {out, out_stride, scale, p, p_stride, begin, end, b, b_stride, n_cols};
+    const struct values s = {out, out_stride, scale,           p,     p_stride, begin, end,
+                             b,   b_stride,   next ? next : b, n_cols};
     values_any(&s, n_rows, false);
 }
 

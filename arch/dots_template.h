@@ -6,10 +6,11 @@
  *     vf_swap1, 2, 4, 8    lane j takes lane j ^ h
  *     vi_float             16 integers as floats
  *     vf_store_codes15     16 rounded values as int16
- *     vd16, vd_zero        sums of 16 columns; vd_sum: as 16 integers
- *     vd_columns, vd_load  4 codes of each of 16 columns, from 64 bytes
+ *     SIMD_DOT_PARTS       registers that hold 4 codes of each of 16 columns, which are 64 bytes
+ *     vd_columns, vd_load  such a register, from its 64 / SIMD_DOT_PARTS bytes
  *     vd_row, vd_codes     4 codes of a row, for all columns
- *     vd_add               sums + the products of both
+ *     vd_sums, vd_zero     sums for one such register; vd_add: sums + the products of both
+ *     vd_total             16 integers from the sums of all parts
  *     SIMD_DOT_ROWS        rows of a register tile, at most 6; SIMD_DOT_VECTORS(rows): times 16
  *                          columns
  */
@@ -25,6 +26,7 @@
 enum {
     DOT_ROWS = 6,
     DOT_VECTORS = 4, /* the most that SIMD_DOT_VECTORS() gives */
+    DOT_PART_BYTES = 64 / SIMD_DOT_PARTS,
 };
 
 SIMD_INLINE void dots_store(const struct nib_dots *d, size_t row, size_t col, vf16 sum)
@@ -39,25 +41,32 @@ SIMD_INLINE void dots_store(const struct nib_dots *d, size_t row, size_t col, vf
 
 SIMD_INLINE void dots_tile(const struct nib_dots *d, size_t row, size_t col, int rows, int vectors)
 {
-    vd16 sum[DOT_ROWS][DOT_VECTORS];
+    vd_sums sums[DOT_ROWS][DOT_VECTORS * SIMD_DOT_PARTS];
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++)
-            sum[r][v] = vd_zero();
+        for (int p = 0; p < vectors * SIMD_DOT_PARTS; p++)
+            sums[r][p] = vd_zero();
     const int16_t *a = d->a + row * d->a_stride;
     const int8_t *b = d->b + col * 4;
-    for (size_t i = 0; i < d->n_inner; i += 4, a += 4, b += d->b_cols * 4) {
+    const int8_t *next = (row == 0 && d->next ? (const int8_t *)d->next : d->b) + col * 4;
+    for (size_t i = 0; i < d->n_inner; i += 4, a += 4, b += d->b_cols * 4, next += d->b_cols * 4) {
+        for (int v = 0; v < vectors; v++)
+            __builtin_prefetch(next + 64 * v);
+
         vd_row codes[DOT_ROWS];
         for (int r = 0; r < rows; r++)
             codes[r] = vd_codes(a + (size_t)r * d->a_stride);
-        for (int v = 0; v < vectors; v++) {
-            const vd_columns columns = vd_load(b + 64 * (size_t)v);
+        for (int p = 0; p < vectors * SIMD_DOT_PARTS; p++) {
+            const vd_columns columns = vd_load(b + (size_t)p * DOT_PART_BYTES);
             for (int r = 0; r < rows; r++)
-                sum[r][v] = vd_add(sum[r][v], codes[r], columns);
+                sums[r][p] = vd_add(sums[r][p], codes[r], columns);
         }
     }
+#pragma GCC unroll 6
     for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
-            dots_store(d, row + (size_t)r, col + 16 * (size_t)v, vi_float(vd_sum(sum[r][v])));
+            dots_store(d, row + (size_t)r, col + 16 * (size_t)v,
+                       vi_float(vd_total(sums[r] + v * SIMD_DOT_PARTS)));
 }
 
 SIMD_INLINE void dots_rows(const struct nib_dots *d, size_t row, int rows)
@@ -71,8 +80,9 @@ SIMD_INLINE void dots_rows(const struct nib_dots *d, size_t row, int rows)
             dots_tile(d, row, col, rows, 1);
 }
 
-static void dots(const struct nib_dots *d)
+static void dots(const struct nib_dots *given)
 {
+    const struct nib_dots copy = *given, *const d = &copy; /* which no store can change */
     size_t row = 0;
     for (; row + SIMD_DOT_ROWS <= d->n_rows; row += SIMD_DOT_ROWS)
         dots_rows(d, row, SIMD_DOT_ROWS);

@@ -64,11 +64,12 @@ enum { NIB_CACHE_FLOATS = NIB_CACHE_Q8 }; /* the types before it are floats */
 /*
  * out[r][j] = sum over i of a[r][i] b[i][j], i ascending, fma, from 0     (scores: b = keys
  * [d][64]) for r < n_rows, j < n_cols; n_cols is a multiple of 16.  b is f16 or f32 with rows of
- * b_stride values.
+ * b_stride values.  `next`, here and below: what will be read after b, and may be fetched
+ * meanwhile; or NULL.
  */
 typedef void nib_scores_fn(float *out, size_t out_stride, const float *a, size_t a_stride,
-                           const void *b, size_t b_stride, size_t n_rows, size_t n_inner,
-                           size_t n_cols);
+                           const void *b, size_t b_stride, const void *next, size_t n_rows,
+                           size_t n_inner, size_t n_cols);
 
 /*
  * out[r][j] = out[r][j] * scale[r], then + sum over i in [begin[r], end[r]) of p[r][i] b[i][j], i
@@ -77,7 +78,7 @@ typedef void nib_scores_fn(float *out, size_t out_stride, const float *a, size_t
  */
 typedef void nib_values_fn(float *out, size_t out_stride, const float *scale, const float *p,
                            size_t p_stride, const uint8_t *begin, const uint8_t *end, const void *b,
-                           size_t b_stride, size_t n_rows, size_t n_cols);
+                           size_t b_stride, const void *next, size_t n_rows, size_t n_cols);
 
 /*
  * Products with a tile of an int8 cache: rows of 15-bit codes times columns of 8-bit codes, exact
@@ -97,7 +98,8 @@ struct nib_dots {
     const int8_t *b;
     size_t b_cols;        /* columns that b has */
     const float *b_scale; /* [n_cols], for scores */
-    const float *keep;    /* [n_rows], for values; else NULL */
+    const void *next;
+    const float *keep; /* [n_rows], for values; else NULL */
     size_t n_rows, n_inner, n_cols;
 };
 

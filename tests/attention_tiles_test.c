@@ -64,11 +64,11 @@ static void test_scores_equal_scalar(void **unused)
         const struct buffer b =
             random_cache(s.kv, extent(s.n_inner, s.b_stride, s.n_cols), some_values(i / 2));
         const struct buffer expected = floats(extent(s.n_rows, s.out_stride, s.n_cols));
-        scalar.scores[s.kv](expected.p, s.out_stride, a.p, s.a_stride, b.p, s.b_stride, s.n_rows,
-                            s.n_inner, s.n_cols);
+        scalar.scores[s.kv](expected.p, s.out_stride, a.p, s.a_stride, b.p, s.b_stride, NULL,
+                            s.n_rows, s.n_inner, s.n_cols);
         for (int k = 0; k < n_backends; k++) {
             const struct buffer got = floats(extent(s.n_rows, s.out_stride, s.n_cols));
-            backends[k].scores[s.kv](got.p, s.out_stride, a.p, s.a_stride, b.p, s.b_stride,
+            backends[k].scores[s.kv](got.p, s.out_stride, a.p, s.a_stride, b.p, s.b_stride, NULL,
                                      s.n_rows, s.n_inner, s.n_cols);
             assert_same("scores", &backends[k], expected, got);
             release(got);
@@ -103,11 +103,11 @@ static void test_values_equal_scalar(void **unused)
         const struct buffer out = random_floats(extent(s.n_rows, s.out_stride, s.n_cols), USUAL);
         const struct buffer expected = copy_of(out);
         scalar.values[s.kv](expected.p, s.out_stride, scale.p, p.p, s.a_stride, begin, end, b.p,
-                            s.b_stride, s.n_rows, s.n_cols);
+                            s.b_stride, NULL, s.n_rows, s.n_cols);
         for (int k = 0; k < n_backends; k++) {
             const struct buffer got = copy_of(out);
             backends[k].values[s.kv](got.p, s.out_stride, scale.p, p.p, s.a_stride, begin, end, b.p,
-                                     s.b_stride, s.n_rows, s.n_cols);
+                                     s.b_stride, NULL, s.n_rows, s.n_cols);
             assert_same("values", &backends[k], expected, got);
             release(got);
         }
@@ -141,7 +141,7 @@ static void test_one_key_reaches_its_scores_alone(void **unused)
         const struct buffer out = floats(extent(s.n_rows, s.out_stride, s.n_cols));
         for (int k = -1; k < n_backends; k++) {
             const struct nib_kernels *const t = k < 0 ? &scalar : &backends[k];
-            t->scores[s.kv](out.p, s.out_stride, a.p, s.a_stride, b.p, s.b_stride, s.n_rows,
+            t->scores[s.kv](out.p, s.out_stride, a.p, s.a_stride, b.p, s.b_stride, NULL, s.n_rows,
                             s.n_inner, s.n_cols);
             for (size_t r = 0; r < s.n_rows; r++)
                 for (size_t j = 0; j < s.n_cols; j++)
@@ -171,7 +171,7 @@ static void test_one_value_reaches_its_rows_alone(void **unused)
             const struct buffer out =
                 random_floats(extent(s.n_rows, s.out_stride, s.n_cols), USUAL);
             t->values[s.kv](out.p, s.out_stride, scale.p, p.p, s.a_stride, begin, end, b.p,
-                            s.b_stride, s.n_rows, s.n_cols);
+                            s.b_stride, NULL, s.n_rows, s.n_cols);
             for (size_t r = 0; r < s.n_rows; r++)
                 for (size_t j = 0; j < s.n_cols; j++) {
                     const bool uses = (j == col && begin[r] <= key && key < end[r]) ||
@@ -316,10 +316,11 @@ static void attend_segment(const struct nib_kernels *k, const struct head *h, si
         float s[NIB_TILE];
         const size_t left = n_keys > t * NIB_TILE ? n_keys - t * NIB_TILE : 0;
         const uint8_t end = (uint8_t)(left < NIB_TILE ? left : NIB_TILE);
-        k->scores[NIB_CACHE_F32](s, NIB_TILE, h->q, HEAD, h->keys[t], NIB_TILE, 1, HEAD, NIB_TILE);
+        k->scores[NIB_CACHE_F32](s, NIB_TILE, h->q, HEAD, h->keys[t], NIB_TILE, NULL, 1, HEAD,
+                                 NIB_TILE);
         const float factor = k->softmax_tile(state, s, begin, end);
         k->values[NIB_CACHE_F32](acc, HEAD, &factor, s, NIB_TILE, &begin, &end, h->values[t], HEAD,
-                                 1, HEAD);
+                                 NULL, 1, HEAD);
     }
 }
 

@@ -13,8 +13,10 @@
 #include "scalar.h"
 
 static void scores_f32(float *out, size_t out_stride, const float *a, size_t a_stride,
-                       const void *b, size_t b_stride, size_t n_rows, size_t n_inner, size_t n_cols)
+                       const void *b, size_t b_stride, const void *next, size_t n_rows,
+                       size_t n_inner, size_t n_cols)
 {
+    (void)next;
     for (size_t r = 0; r < n_rows; r++) {
         float *const y = out + r * out_stride;
         memset(y, 0, n_cols * sizeof(*y));
@@ -27,8 +29,10 @@ static void scores_f32(float *out, size_t out_stride, const float *a, size_t a_s
 }
 
 static void scores_f16(float *out, size_t out_stride, const float *a, size_t a_stride,
-                       const void *b, size_t b_stride, size_t n_rows, size_t n_inner, size_t n_cols)
+                       const void *b, size_t b_stride, const void *next, size_t n_rows,
+                       size_t n_inner, size_t n_cols)
 {
+    (void)next;
     for (size_t r = 0; r < n_rows; r++) {
         float *const y = out + r * out_stride;
         memset(y, 0, n_cols * sizeof(*y));
@@ -42,8 +46,9 @@ static void scores_f16(float *out, size_t out_stride, const float *a, size_t a_s
 
 static void values_f32(float *out, size_t out_stride, const float *scale, const float *p,
                        size_t p_stride, const uint8_t *begin, const uint8_t *end, const void *b,
-                       size_t b_stride, size_t n_rows, size_t n_cols)
+                       size_t b_stride, const void *next, size_t n_rows, size_t n_cols)
 {
+    (void)next;
     for (size_t r = 0; r < n_rows; r++) {
         float *const y = out + r * out_stride;
         for (size_t j = 0; j < n_cols; j++)
@@ -58,8 +63,9 @@ static void values_f32(float *out, size_t out_stride, const float *scale, const 
 
 static void values_f16(float *out, size_t out_stride, const float *scale, const float *p,
                        size_t p_stride, const uint8_t *begin, const uint8_t *end, const void *b,
-                       size_t b_stride, size_t n_rows, size_t n_cols)
+                       size_t b_stride, const void *next, size_t n_rows, size_t n_cols)
 {
+    (void)next;
     for (size_t r = 0; r < n_rows; r++) {
         float *const y = out + r * out_stride;
         for (size_t j = 0; j < n_cols; j++)

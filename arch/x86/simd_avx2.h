@@ -298,26 +298,18 @@ SIMD_INLINE vf16 vf_swap8(vf16 x)
 #define SIMD_DOT_ROWS          2
 #define SIMD_DOT_VECTORS(rows) ((rows) == 1 ? 2 : 1)
 
-/* Sums and codes, widened to 16 bits, of four columns each; sums of two codes each. */
-typedef struct {
-    __m256i part[4];
-} vd16;
+/* 16 columns are four registers of 4 with 4 codes of 16 bits each; their sums are of two codes. */
+#define SIMD_DOT_PARTS 4
+typedef __m256i vd_sums, vd_columns, vd_row;
 
-typedef struct {
-    const int8_t *codes; /* widened where they are used: there is no room for all */
-} vd_columns;
-
-typedef __m256i vd_row;
-
-SIMD_INLINE vd16 vd_zero(void)
+SIMD_INLINE vd_sums vd_zero(void)
 {
-    const __m256i zero = _mm256_setzero_si256();
-    return (vd16){{zero, zero, zero, zero}};
+    return _mm256_setzero_si256();
 }
 
 SIMD_INLINE vd_columns vd_load(const int8_t *b)
 {
-    return (vd_columns){b};
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)b));
 }
 
 SIMD_INLINE vd_row vd_codes(const int16_t *a)
@@ -327,29 +319,26 @@ SIMD_INLINE vd_row vd_codes(const int16_t *a)
     return _mm256_set1_epi64x(four);
 }
 
-SIMD_INLINE vd16 vd_add(vd16 sum, vd_row row, vd_columns columns)
+SIMD_INLINE vd_sums vd_add(vd_sums sums, vd_row row, vd_columns columns)
 {
-    for (int i = 0; i < 4; i++) {
-        const __m256i codes =
-            _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(columns.codes + 16 * i)));
 #ifdef __AVXVNNI__
-        sum.part[i] = _mm256_dpwssd_avx_epi32(sum.part[i], row, codes);
+    sums = _mm256_dpwssd_avx_epi32(sums, row, columns);
 #else
-        sum.part[i] = _mm256_add_epi32(sum.part[i], _mm256_madd_epi16(row, codes));
+    sums = _mm256_add_epi32(sums, _mm256_madd_epi16(row, columns));
 #endif
-    }
-    return sum;
+    __asm__("" : "+x"(sums)); /* else GCC copies sums from register to register, and spills */
+    return sums;
 }
 
 /* The sums of pairs come in halves of 128 bits: columns 0, 1, 4, 5 | 2, 3, 6, 7. */
-SIMD_INLINE __m256i vd_sum8(__m256i a, __m256i b)
+SIMD_INLINE __m256i vd_total8(vd_sums a, vd_sums b)
 {
     return _mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), _MM_SHUFFLE(3, 1, 2, 0));
 }
 
-SIMD_INLINE vi16 vd_sum(vd16 sum)
+SIMD_INLINE vi16 vd_total(const vd_sums parts[SIMD_DOT_PARTS])
 {
-    return (vi16){vd_sum8(sum.part[0], sum.part[1]), vd_sum8(sum.part[2], sum.part[3])};
+    return (vi16){vd_total8(parts[0], parts[1]), vd_total8(parts[2], parts[3])};
 }
 
 SIMD_INLINE vf16 vi_float(vi16 x)

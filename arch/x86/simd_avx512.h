@@ -244,23 +244,18 @@ SIMD_INLINE vf16 vf_swap8(vf16 x)
 #define SIMD_DOT_ROWS          6
 #define SIMD_DOT_VECTORS(rows) ((rows) <= 3 ? 4 : 2)
 
-/* Sums and codes, widened to 16 bits, of columns 0-7 and 8-15; sums of two codes each. */
-typedef struct {
-    __m512i lo, hi;
-} vd16;
+/* 16 columns are two registers of 8 with 4 codes of 16 bits each; their sums are of two codes. */
+#define SIMD_DOT_PARTS 2
+typedef __m512i vd_sums, vd_columns, vd_row;
 
-typedef vd16 vd_columns;
-typedef __m512i vd_row;
-
-SIMD_INLINE vd16 vd_zero(void)
+SIMD_INLINE vd_sums vd_zero(void)
 {
-    return (vd16){_mm512_setzero_si512(), _mm512_setzero_si512()};
+    return _mm512_setzero_si512();
 }
 
 SIMD_INLINE vd_columns vd_load(const int8_t *b)
 {
-    return (vd_columns){_mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)b)),
-                        _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(b + 32)))};
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)b));
 }
 
 SIMD_INLINE vd_row vd_codes(const int16_t *a)
@@ -270,27 +265,24 @@ SIMD_INLINE vd_row vd_codes(const int16_t *a)
     return _mm512_set1_epi64(four);
 }
 
-SIMD_INLINE __m512i vd_add_half(__m512i sum, __m512i row, __m512i columns)
+SIMD_INLINE vd_sums vd_add(vd_sums sums, vd_row row, vd_columns columns)
 {
 #ifdef __AVX512VNNI__
-    return _mm512_dpwssd_epi32(sum, row, columns);
+    sums = _mm512_dpwssd_epi32(sums, row, columns);
 #else
-    return _mm512_add_epi32(sum, _mm512_madd_epi16(row, columns));
+    sums = _mm512_add_epi32(sums, _mm512_madd_epi16(row, columns));
 #endif
+    __asm__("" : "+v"(sums)); /* else GCC copies sums from register to register, and spills */
+    return sums;
 }
 
-SIMD_INLINE vd16 vd_add(vd16 sum, vd_row row, vd_columns columns)
-{
-    return (vd16){vd_add_half(sum.lo, row, columns.lo), vd_add_half(sum.hi, row, columns.hi)};
-}
-
-SIMD_INLINE vi16 vd_sum(vd16 sum)
+SIMD_INLINE vi16 vd_total(const vd_sums parts[SIMD_DOT_PARTS])
 {
     const __m512i even =
         _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-    return _mm512_add_epi32(_mm512_permutex2var_epi32(sum.lo, even, sum.hi),
-                            _mm512_permutex2var_epi32(sum.lo, odd, sum.hi));
+    return _mm512_add_epi32(_mm512_permutex2var_epi32(parts[0], even, parts[1]),
+                            _mm512_permutex2var_epi32(parts[0], odd, parts[1]));
 }
 
 SIMD_INLINE vf16 vi_float(vi16 x)

@@ -56,6 +56,7 @@ void nib_attend_finish(const struct nib_attend *a, float *sums, float sum)
 struct tile {
     size_t first; /* position of its first key */
     const uint8_t *keys, *values;
+    const uint8_t *next; /* the keys to come */
     size_t begin, end, n_keys;
     uint8_t from[NIB_MAX_QUERIES], to[NIB_MAX_QUERIES];
 };
@@ -110,6 +111,7 @@ static void score(struct nib_attend *a, const struct tile *t)
                                    .b = (const int8_t *)t->keys,
                                    .b_cols = NIB_TILE,
                                    .b_scale = nib_kv_key_scales(c, t->keys),
+                                   .next = t->values,
                                    .n_rows = n,
                                    .n_inner = (c->d + 3) / 4 * 4,
                                    .n_cols = pad16(t->n_keys)};
@@ -119,7 +121,7 @@ static void score(struct nib_attend *a, const struct tile *t)
     enum nib_kv type = c->type_k;
     const void *keys = widened(a, t->keys, &type, c->d * NIB_TILE, n);
     a->kernels->scores[type](scores, NIB_TILE, a->q + t->begin * c->d_padded, c->d_padded, keys,
-                             NIB_TILE, n, c->d, pad16(t->n_keys));
+                             NIB_TILE, t->values, n, c->d, pad16(t->n_keys));
 }
 
 /* The terms of query i, over all lanes that its softmax reads. */
@@ -156,6 +158,7 @@ static void add_values(struct nib_attend *a, const struct tile *t, const float *
                                    .b = (const int8_t *)t->values,
                                    .b_cols = c->d_padded,
                                    .keep = factor + t->begin,
+                                   .next = t->next,
                                    .n_rows = n,
                                    .n_inner = n_inner,
                                    .n_cols = c->d_padded};
@@ -165,8 +168,8 @@ static void add_values(struct nib_attend *a, const struct tile *t, const float *
     enum nib_kv type = c->type_v;
     const void *values = widened(a, t->values, &type, c->d_padded * t->n_keys, n);
     a->kernels->values[type](sums, c->d_padded, factor + t->begin, a->scores + t->begin * NIB_TILE,
-                             NIB_TILE, t->from + t->begin, t->to + t->begin, values, c->d_padded, n,
-                             c->d_padded);
+                             NIB_TILE, t->from + t->begin, t->to + t->begin, values, c->d_padded,
+                             t->next, n, c->d_padded);
 }
 
 void nib_attend_segment(struct nib_attend *a, const uint8_t *memory, size_t segment, float *sums)
@@ -181,7 +184,10 @@ void nib_attend_segment(struct nib_attend *a, const uint8_t *memory, size_t segm
     for (size_t j = 0; j < NIB_SEGMENT / NIB_TILE; j++) {
         struct tile t = {.first = segment * NIB_SEGMENT + j * NIB_TILE,
                          .keys = nib_kv_keys(a->cache, memory, j),
-                         .values = nib_kv_values(a->cache, memory, j)};
+                         .values = nib_kv_values(a->cache, memory, j),
+                         .next = j + 1 < NIB_SEGMENT / NIB_TILE
+                                     ? nib_kv_keys(a->cache, memory, j + 1)
+                                     : a->next};
         float factor[NIB_MAX_QUERIES];
         find_visible(a, &t);
         if (t.end == 0)

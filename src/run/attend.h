@@ -19,10 +19,11 @@ struct nib_attend {
     const struct nib_kernels *kernels;
     const struct nib_kv_cache *cache;
     const struct nib_attention_rule *rule;
-    size_t head, group; /* query heads [head, head + group) */
-    size_t n_rows;      /* tokens, at consecutive positions of one sequence; */
-    size_t position;    /* the first one's */
-    size_t n_keys;      /* of the sequence that is looked at */
+    size_t head, group;  /* query heads [head, head + group) */
+    size_t n_rows;       /* tokens, at consecutive positions of one sequence; */
+    size_t position;     /* the first one's */
+    size_t n_keys;       /* of the sequence that is looked at */
+    const uint8_t *next; /* the segment that comes next, to be fetched meanwhile; or NULL */
 
     /* Memory of one thread.  Query i is of head `head + i % group` and token i / group. */
     float *q;                  /* [NIB_MAX_QUERIES][d_padded] */

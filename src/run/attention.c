@@ -221,6 +221,8 @@ static void attend_run(struct attention *a, const struct run *run, size_t head)
     load_queries(a, run, head);
     for (size_t segment = run->segment; segment < run->segments_end; segment++) {
         float *sums = segment == run->segment ? a->total : a->segment;
+        a->attend.next =
+            segment + 1 < run->segments_end ? segment_memory(a, run, segment + 1, head) : NULL;
         nib_attend_segment(&a->attend, segment_memory(a, run, segment, head), segment, sums);
         for (size_t i = 0; i < n; i++)
             if (sees_segment(a, run, i / a->attend.group, segment))
@@ -286,15 +288,26 @@ static void merge_partials(struct attention *a, float *partials, const struct ru
     }
 }
 
+/* The first of the run's segments from `segment` on that this thread owns, or segments_end. */
+static size_t next_owned(const struct attention *a, const struct run *run, size_t head,
+                         size_t segment)
+{
+    while (segment < run->segments_end &&
+           nib_kv_owner(a->cache, segment, head, a->step->n_threads) != a->step->thread)
+        segment++;
+    return segment;
+}
+
 /* This thread's segments of one KV head; who brings the last merges all, as all have read their
  * queries by then. */
 static void attend_owned(struct attention *a, const struct run *run, size_t head, float *partials,
                          atomic_uint *n_done)
 {
     unsigned n = 0;
-    for (size_t segment = run->segment; segment < run->segments_end; segment++) {
-        if (nib_kv_owner(a->cache, segment, head, a->step->n_threads) != a->step->thread)
-            continue;
+    for (size_t segment = next_owned(a, run, head, run->segment), next; segment < run->segments_end;
+         segment = next) {
+        next = next_owned(a, run, head, segment + 1);
+        a->attend.next = next < run->segments_end ? segment_memory(a, run, next, head) : NULL;
         if (n++ == 0)
             load_queries(a, run, head);
         nib_attend_segment(&a->attend, segment_memory(a, run, segment, head), segment, a->segment);
