@@ -429,6 +429,16 @@ static void search_together(const struct task *t, struct state *best)
     }
 }
 
+/* Where even the least f16 is too large a scale, nothing is better than zeros. */
+static void prefer_zeros(const struct task *t, struct state *s)
+{
+    double error = 0;
+    for (int j = 0; j < t->n_blocks; j++)
+        error += t->fits[j].xx;
+    if (!(s->error < error))
+        *s = (struct state){.error = error};
+}
+
 static int place_in_book(const int8_t *book, float value)
 {
     int i = 0;
@@ -453,6 +463,7 @@ void nib_search(const struct nib_search_shape *shape, const float *x, const floa
     }
     struct state s = {0};
     search_together(&t, &s);
+    prefer_zeros(&t, &s);
 
     out->d = nib_f32_to_f16((float)s.d);
     out->dmin = nib_f32_to_f16((float)s.dmin);

@@ -36,21 +36,31 @@ static void put_fifth_bits(uint8_t *out, const uint8_t codes[BLOCK])
 }
 
 /*
- * The value of the greatest magnitude gets code 0, the end that the code reaches exactly.  Where
- * 1 / d is infinite (d below 2^-128, 0 as f16) all codes are 0 like the reference's.
+ * (x - offset) factor + zero, which is not negative, to the nearest code of 0..max_code; halves go
+ * up.  Where 1 / d is infinite (d below 2^-128, 0 as f16) all codes are 0, like the reference's.
  */
+static void round_codes(const float *x, float offset, float factor, float zero, int max_code,
+                        uint8_t codes[BLOCK])
+{
+    if (isinf(factor)) {
+        memset(codes, 0, BLOCK);
+        return;
+    }
+    const float top = (float)max_code;
+    for (int i = 0; i < BLOCK; i++) {
+        const float code = (x[i] - offset) * factor + (zero + 0.5f);
+        codes[i] = (uint8_t)(int)(code < top ? code : top);
+    }
+}
+
+/* The value of the greatest magnitude gets code 0, the end that the codes reach exactly. */
 static float codes_around_zero(const float *x, int zero, uint8_t codes[BLOCK])
 {
     float extreme = 0;
     for (int i = 0; i < BLOCK; i++)
         extreme = fabsf(x[i]) > fabsf(extreme) ? x[i] : extreme;
     const float d = extreme / (float)-zero;
-    const float factor = inverse(d);
-    for (int i = 0; i < BLOCK; i++) {
-        const float code = x[i] * factor + ((float)zero + 0.5f);
-        const float top = (float)(2 * zero - 1);
-        codes[i] = isinf(factor) ? 0 : (uint8_t)(code < top ? code : top);
-    }
+    round_codes(x, 0, inverse(d), (float)zero, 2 * zero - 1, codes);
     return d;
 }
 
@@ -63,11 +73,7 @@ static float codes_above_min(const float *x, int max_code, uint8_t codes[BLOCK],
         most = x[i] > most ? x[i] : most;
     }
     const float d = (most - *least) / (float)max_code;
-    const float factor = inverse(d);
-    for (int i = 0; i < BLOCK; i++) {
-        const float code = (x[i] - *least) * factor + 0.5f;
-        codes[i] = isinf(factor) ? 0 : (uint8_t)(code < (float)max_code ? code : (float)max_code);
-    }
+    round_codes(x, *least, inverse(d), 0, max_code, codes);
     return d;
 }
 
@@ -109,7 +115,14 @@ void nib_encode_q5_1(const float *x, const float *importance, uint8_t *out)
     put_nibbles(out + 8, codes);
 }
 
-/* Halves are rounded away from zero. */
+/* Halves go away from zero.  |x| is at most 127.5: what is left of the whole part is exact. */
+static int round_away(float x)
+{
+    const int whole = (int)x;
+    const float rest = x - (float)whole;
+    return whole + (rest >= 0.5f) - (rest <= -0.5f);
+}
+
 void nib_encode_q8_0(const float *x, const float *importance, uint8_t *out)
 {
     (void)importance;
@@ -119,8 +132,11 @@ void nib_encode_q8_0(const float *x, const float *importance, uint8_t *out)
     const float d = most / 127;
     const float factor = inverse(d);
     nib_put_u16(out, nib_f32_to_f16(d));
-    for (int i = 0; i < BLOCK; i++)
-        out[2 + i] = isinf(factor) ? 0 : (uint8_t)(int8_t)roundf(x[i] * factor);
+    if (isinf(factor))
+        memset(out + 2, 0, BLOCK);
+    else
+        for (int i = 0; i < BLOCK; i++)
+            out[2 + i] = (uint8_t)round_away(x[i] * factor);
 }
 
 /*
