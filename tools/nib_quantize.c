@@ -48,14 +48,54 @@ static void print_dims(const struct nib_quantize_tensor *tensor, char *out, size
                                  (unsigned long long)tensor->dims[i]);
 }
 
+/* Tensors whose columns do not fit what the mix has for them. */
+struct fallback {
+    const char *wanted, *to;
+    size_t n;
+    char first[100]; /* name and columns */
+};
+
+struct run {
+    struct nib_progress progress;
+    bool has_input; /* the input could be read */
+    struct fallback fallbacks[16];
+    size_t n_fallbacks;
+};
+
+static void count_fallback(struct run *run, const struct nib_quantize_tensor *tensor)
+{
+    for (size_t i = 0; i < run->n_fallbacks; i++) {
+        struct fallback *known = &run->fallbacks[i];
+        if (strcmp(known->wanted, tensor->wanted) == 0 && strcmp(known->to, tensor->to) == 0) {
+            known->n++;
+            return;
+        }
+    }
+    if (run->n_fallbacks == sizeof run->fallbacks / sizeof run->fallbacks[0])
+        return;
+    struct fallback *added = &run->fallbacks[run->n_fallbacks++];
+    *added = (struct fallback){.wanted = tensor->wanted, .to = tensor->to, .n = 1};
+    snprintf(added->first, sizeof added->first, "%s has %llu columns", tensor->name,
+             (unsigned long long)tensor->dims[0]);
+}
+
+static void note_fallbacks(const struct run *run)
+{
+    for (size_t i = 0; i < run->n_fallbacks; i++) {
+        const struct fallback *f = &run->fallbacks[i];
+        nib_note("%zu tensor%s %s instead of %s, whose blocks do not fit: %s%s", f->n,
+                 f->n == 1 ? " is" : "s are", f->to, f->wanted, f->first, f->n > 1 ? ", ..." : "");
+    }
+}
+
 static void on_tensor(void *data, const struct nib_quantize_tensor *tensor)
 {
-    (void)data;
+    struct run *run = data;
+    run->has_input = true;
     char dims[100];
     print_dims(tensor, dims, sizeof dims);
     if (tensor->wanted)
-        nib_note("%s: rows of %llu do not fit %s, so it becomes %s", tensor->name,
-                 (unsigned long long)tensor->dims[0], tensor->wanted, tensor->to);
+        count_fallback(run, tensor);
     if (args.is_dry_run)
         printf("%-36s %-20s %6s -> %-6s %9.3f -> %9.3f MiB\n", tensor->name, dims, tensor->from,
                tensor->to, mebibytes(tensor->n_bytes_from), mebibytes(tensor->n_bytes_to));
@@ -65,21 +105,18 @@ static void on_tensor(void *data, const struct nib_quantize_tensor *tensor)
 
 static bool on_progress(void *data, uint64_t done, uint64_t total)
 {
-    nib_progress_update(data, done, total);
+    nib_progress_update(&((struct run *)data)->progress, done, total);
     return !nib_interrupt_seen();
 }
 
 static void print_totals(const struct nib_quantize_result *result, double seconds)
 {
     const double bits = result->n_weights ? 8.0 / (double)result->n_weights : 0;
-    char time[40] = "", fallbacks[60] = "";
+    char time[40] = "";
     if (!args.is_dry_run)
         snprintf(time, sizeof time, ", %.1f s", seconds);
-    if (result->n_fallbacks > 0)
-        snprintf(fallbacks, sizeof fallbacks, ", %zu of another type than the mix has",
-                 result->n_fallbacks);
-    printf("%zu tensors%s: %.2f -> %.2f MiB, %.2f -> %.2f bits a weight%s\n", result->n_tensors,
-           fallbacks, mebibytes(result->n_bytes_from), mebibytes(result->n_bytes_to),
+    printf("%zu tensors: %.2f -> %.2f MiB, %.2f -> %.2f bits a weight%s\n", result->n_tensors,
+           mebibytes(result->n_bytes_from), mebibytes(result->n_bytes_to),
            bits * (double)result->n_bytes_from, bits * (double)result->n_bytes_to, time);
 }
 
@@ -87,7 +124,7 @@ static int quantize(void)
 {
     struct nib_quantize_params params;
     struct nib_quantize_result result;
-    struct nib_progress progress;
+    struct run run = {0};
     struct nib_error err;
     nib_quantize_params_init(&params);
     params.type = args.type;
@@ -101,25 +138,26 @@ static int quantize(void)
     params.n_threads = (int)nib_settings.n_threads;
     params.on_tensor = on_tensor;
     params.progress = on_progress;
-    params.data = &progress;
+    params.data = &run;
 
     nib_interrupt_catch(NULL);
     const double started = nib_seconds();
-    nib_progress_start(&progress, "quantising");
+    nib_progress_start(&run.progress, "quantising");
     const enum nib_status status =
         nib_quantize(nib_settings.model, args.output, &params, &result, &err);
-    nib_progress_end(&progress);
-    if (status == NIB_ERROR_CANCELLED)
-        return NIB_EXIT_INTERRUPT;
+    nib_progress_end(&run.progress);
+    if (status == NIB_ERROR_IO && !run.has_input)
+        return nib_complain(NIB_EXIT_FILE, "%s", err.message);
     if (status != NIB_OK)
         return nib_complain_error(&err);
+    note_fallbacks(&run);
     print_totals(&result, nib_seconds() - started);
     return NIB_EXIT_OK;
 }
 
 const struct nib_command nib_command_quantize = {
     .name = "quantize",
-    .summary = "write a model file with weights of other types",
+    .summary = "write a model file with weights of another type, as Q4_K_M, Q8_0 or F16",
     .usage = "IN.gguf OUT.gguf TYPE [options]",
     .tables = tables,
     .positional = &nib_settings.model,
