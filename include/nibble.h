@@ -150,6 +150,15 @@ struct nib_model_info {
 /* Valid until the model is closed. */
 NIB_API const struct nib_model_info *nib_model_info(const struct nib_model *model);
 
+/* Memory that was asked for, what of it has been touched, and what of that the system has put on
+ * huge pages; the last two are 0 where it does not tell. */
+struct nib_memory_info {
+    uint64_t n_bytes, n_resident_bytes, n_huge_bytes;
+};
+
+NIB_API void nib_model_memory(const struct nib_model *model,
+                              struct nib_memory_info *out); /* the weights */
+
 struct nib_tensor_info {
     const char *name; /* "blk.0.attn_q.weight" */
     const char *type; /* in the file: "Q4_1" */
@@ -260,6 +269,8 @@ struct nib_context_info {
 };
 
 NIB_API const struct nib_context_info *nib_context_info(const struct nib_context *context);
+NIB_API void nib_context_memory(const struct nib_context *context,
+                                struct nib_memory_info *out); /* the KV cache, as it is now */
 
 struct nib_batch {
     size_t n_tokens;

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "os.h"
 #include "scratch_dir.h"
+#include "smaps.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -114,6 +115,51 @@ static void test_memory_is_zeroed_aligned_and_given_back(void **state)
     assert_null(nib_os_alloc(SIZE_MAX));
     assert_null(nib_os_alloc(SIZE_MAX - (4 << 20)));
     assert_null(nib_os_alloc(SIZE_MAX / 2));
+}
+
+static void test_touched_pages_are_counted(void **state)
+{
+    (void)state;
+    enum { SIZE = 8 << 20 };
+    unsigned char *memory = nib_os_alloc(SIZE);
+    assert_non_null(memory);
+    const struct nib_pages before = nib_os_pages(memory, SIZE);
+    memset(memory, 1, SIZE / 2);
+    const struct nib_pages after = nib_os_pages(memory, SIZE);
+    nib_os_free(memory, SIZE);
+    assert_true(before.huge <= before.resident && after.huge <= after.resident);
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
+    assert_true(before.resident == 0);
+    assert_true(after.resident >= SIZE / 2 && after.resident <= SIZE);
+#endif
+}
+
+/* Mappings inside of the range, across its ends and beside it; a path that looks like a field; a
+ * line longer than any buffer. */
+static void test_pages_of_a_range_are_found(void **state)
+{
+    (void)state;
+    assert_int_equal(mkdir(scratch_path(&scratch, "proc", path), 0700), 0);
+    assert_int_equal(mkdir(scratch_path(&scratch, "proc/self", path), 0700), 0);
+    FILE *out = fopen(scratch_path(&scratch, "proc/self/smaps", path), "w");
+    assert_non_null(out);
+    fprintf(out, "1000-2000 rw-p 00000000 00:00 0 \nSize: 4 kB\nRss: 4 kB\nAnonHugePages: 4 kB\n"
+                 "200000-600000 rw-p 00000000 00:00 0  [heap]\nSize: 4096 kB\nRss: 2048 kB\n"
+                 "AnonHugePages: 2048 kB\nShmemPmdMapped: 64 kB\n"
+                 "600000-800000 r--p 00000000 fe:00 7 /");
+    for (int i = 0; i < 5000; i++)
+        fputc('a', out);
+    fprintf(out, "\nRss: 16 kB\nAnonHugePages: 0 kB\n900000-901000 rw-p 00000000 00:00 0 \n"
+                 "Rss: 4 kB\nAnonHugePages: 4 kB\nVmFlags: rd wr\n");
+    fclose(out);
+    struct nib_pages pages = nib_smaps_pages(scratch.path, (void *)0x200000, 0x600000);
+    assert_int_equal(pages.resident, (2048 + 16) * 1024);
+    assert_int_equal(pages.huge, 2048 * 1024);
+    pages = nib_smaps_pages(scratch.path, (void *)0x400000, 0x200000); /* half of one */
+    assert_int_equal(pages.resident, 1024 * 1024);
+    assert_int_equal(pages.huge, 1024 * 1024);
+    pages = nib_smaps_pages("/nowhere", (void *)0x400000, 0x200000);
+    assert_int_equal(pages.resident + pages.huge, 0);
 }
 
 static long mapped_pages(void)
@@ -360,6 +406,8 @@ int main(void)
         TEST(test_map_gives_the_bytes_also_after_forgetting_them),
         TEST(test_map_refuses_by_name_what_is_no_regular_file),
         TEST(test_memory_is_zeroed_aligned_and_given_back),
+        TEST(test_touched_pages_are_counted),
+        TEST(test_pages_of_a_range_are_found),
         TEST(test_no_address_space_is_lost),
         TEST(test_machine_limits_are_plausible),
         TEST(test_wake_ends_all_waits),

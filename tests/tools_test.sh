@@ -195,7 +195,7 @@ refuses 3 'mixed.json' tokenize "$model" --input mixed.json
 # ---- inspect and bench --------------------------------------------------------------------------
 
 accepts inspect "$model"
-for word in llama Q8_0 'KV cache f16' 'KV cache f32' template scratch '997'; do
+for word in llama Q8_0 'KV cache f16' 'KV cache f32' 'KV cache q8_0' template scratch '997'; do
     check "inspect shows $word" grep -q -- "$word" out
 done
 accepts inspect "$model" --output json
@@ -204,7 +204,22 @@ import json
 model = json.load(open("out"))
 assert model["family"] == "llama" and model["n_layers"] == 2 and model["n_vocab"] == 1000
 assert model["n_kv_bytes_f32"] == 2 * model["n_kv_bytes_f16"] >= 2 * 2 * 2 * 32 * 2
+assert model["n_kv_bytes_q8_0"] < 0.7 * model["n_kv_bytes_f16"]
 assert len(model["tensors"]) > 20 and model["metadata"]["general.architecture"] == "llama"'
+
+accepts inspect "$model" --memory --output json
+check "inspect --memory counts pages" python3 -c '
+import json
+model = json.load(open("out"))
+for memory in model["weights_memory"], model["kv_memory"]:
+    assert memory["n_bytes"] > 0 and memory["n_huge_bytes"] <= memory["n_resident_bytes"]'
+accepts inspect "$model" --memory
+check "inspect --memory shows them" grep -q "on huge pages" out
+accepts run "$model" -p hi -n 4 --temp 0 -ctk q8_0 -ctv int8
+cp out q8.out
+accepts run "$model" -p hi -n 4 --temp 0 -ctk int8 -ctv q8_0 --no-kv-cache
+check "an int8 cache gives what recomputing gives" cmp q8.out out
+refuses 2 'q8_0' run "$model" -p hi -n 4 -ctk q4_0
 
 accepts bench "$model" -p 8,16 -n 4 -d 0,10 -t 1 -r 3 -o jsonl -q
 json "bench runs every test, with llama-bench's fields" \

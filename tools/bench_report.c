@@ -54,10 +54,8 @@ struct figures {
 static double token_bytes(const struct nib_bench_report *report, const struct nib_bench_test *test)
 {
     const struct nib_model_info *info = nib_model_info(report->model);
-    return (double)info->n_token_bytes +
-           nib_settings_position_bytes(info, (enum nib_kv_type)nib_settings.type_k,
-                                       (enum nib_kv_type)nib_settings.type_v) *
-               ((double)test->n_depth + 0.5 * (double)test->n_gen);
+    return (double)info->n_token_bytes + nib_settings_position_bytes(report->model) *
+                                             ((double)test->n_depth + 0.5 * (double)test->n_gen);
 }
 
 static void compute_figures(const struct nib_bench_report *report,
@@ -113,9 +111,9 @@ static void describe_test(const struct nib_bench_test *test, char *out, size_t s
         snprintf(out, size, "pp%lld%s", (long long)test->n_prompt, depth);
 }
 
-static const char *kv_name(int type)
+static const char *kv_name(int choice)
 {
-    return type == NIB_KV_F32 ? "f32" : "f16";
+    return nib_choices_kv[nib_settings_kv_type(choice)];
 }
 
 static void print_md_row(const struct nib_bench_report *report, const struct nib_context *context,
@@ -191,6 +189,9 @@ static yyjson_mut_val *make_row(yyjson_mut_doc *doc, const struct nib_bench_repo
     yyjson_mut_obj_add_real(doc, row, "pct_bw", figures->memory_percent);
     yyjson_mut_obj_add_real(doc, row, "bandwidth_gbs", 1e-9 * report->bandwidth);
     yyjson_mut_obj_add_real(doc, row, "rss_mib", (double)usage.ru_maxrss / 1024.0);
+    yyjson_mut_obj_add_real(doc, row, "weights_huge_pct",
+                            nib_settings_huge_percent(&report->weights));
+    yyjson_mut_obj_add_real(doc, row, "kv_huge_pct", nib_settings_huge_percent(&report->cache));
     return row;
 }
 
@@ -258,6 +259,8 @@ void nib_bench_report_add(struct nib_bench_report *report, const struct nib_cont
 {
     struct figures figures;
     compute_figures(report, test, &figures);
+    nib_model_memory(report->model, &report->weights);
+    nib_context_memory(context, &report->cache);
     if (report->format == FORMAT_MD) {
         print_md_row(report, context, test, &figures);
         report->n_rows++;
@@ -286,4 +289,8 @@ void nib_bench_report_end(struct nib_bench_report *report)
 {
     if (report->format == FORMAT_JSON)
         printf("\n]\n");
+    if (report->format == FORMAT_MD && report->n_rows > 0)
+        printf("huge pages: %.0f %% of the weights, %.0f %% of the KV cache in use\n",
+               nib_settings_huge_percent(&report->weights),
+               nib_settings_huge_percent(&report->cache));
 }

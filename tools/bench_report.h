@@ -20,8 +20,9 @@ struct nib_bench_report {
     const struct nib_model *model;
     int format;
     struct nib_machine_info machine;
-    char type[64];    /* "llama 135M Q4_1" */
-    double bandwidth; /* bytes/s that the current threads read */
+    char type[64];                         /* "llama 135M Q4_1" */
+    double bandwidth;                      /* bytes/s that the current threads read */
+    struct nib_memory_info weights, cache; /* after the latest test */
     size_t n_rows;
 };
 

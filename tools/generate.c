@@ -203,10 +203,7 @@ void nib_note_timing(const struct nib_model *model, struct nib_context *context,
     if (timing->n_steps > 0 && measured_bandwidth(context) > 0) {
         const double n_bytes =
             (double)nib_model_info(model)->n_token_bytes * (double)timing->n_steps +
-            (double)timing->n_positions *
-                nib_settings_position_bytes(nib_model_info(model),
-                                            (enum nib_kv_type)nib_settings.type_k,
-                                            (enum nib_kv_type)nib_settings.type_v);
+            (double)timing->n_positions * nib_settings_position_bytes(model);
         snprintf(share, sizeof share, " = %.0f %% of the memory's %.1f GB/s",
                  100.0 * rate(n_bytes, timing->generation_s) / measured_bandwidth(context),
                  1e-9 * measured_bandwidth(context));

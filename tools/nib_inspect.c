@@ -13,11 +13,14 @@
 
 static struct {
     int format;
+    bool shows_memory;
 } args;
 
 static const struct nib_option options[] = {
     {NULL, "--output", NULL, "FORMAT", "text, or json with all tensors and metadata",
      NIB_OPTION_CHOICE, &args.format, 0, 0, false, nib_choices_text_json},
+    {NULL, "--memory", NULL, NULL, "compute some tokens and show what lies in huge pages",
+     NIB_OPTION_ON, &args.shows_memory, 0, 0, false, NULL},
     {0},
 };
 
@@ -26,32 +29,55 @@ static const struct nib_option *const tables[] = {options, nib_options_common, n
 
 /* ---- facts ---------------------------------------------------------------------------------- */
 
+enum {
+    KV_TYPES = NIB_KV_Q8_0 + 1,
+    SOME_TOKENS = 512,
+    BLOCK = 4096, /* the cache has its positions in blocks of some power of two */
+};
+
 struct facts {
     const struct nib_model *model;
     const struct nib_model_info *info;
     struct nib_type_sum types[NIB_MAX_TYPE_SUMS];
     size_t n_types;
-    uint64_t n_kv_bytes[2];   /* of one position, by enum nib_kv_type for keys and values */
-    uint64_t n_scratch_bytes; /* of a context with the default batch */
+    uint64_t n_kv_bytes[KV_TYPES];         /* of one position, by enum nib_kv_type */
+    uint64_t n_scratch_bytes;              /* of a context with the default batch */
+    struct nib_memory_info weights, cache; /* with --memory */
+    uint32_t n_touched;                    /* positions of the cache that have been */
 };
+
+/* Evaluates some tokens, so that the memory of their positions is touched. */
+static int touch(struct facts *facts, struct nib_context *context, uint32_t n)
+{
+    struct nib_error err;
+    int32_t ids[SOME_TOKENS] = {0};
+    if (nib_evaluate(context, &(struct nib_batch){.n_tokens = n, .ids = ids}, &err) != NIB_OK)
+        return nib_complain_error(&err);
+    facts->n_touched = n;
+    nib_model_memory(facts->model, &facts->weights);
+    nib_context_memory(context, &facts->cache);
+    return NIB_EXIT_OK;
+}
 
 /* Scratch memory goes with the batch and hardly with the length, so a small context tells. */
 static int measure_memory(struct facts *facts)
 {
+    const uint32_t n_ctx = facts->info->n_ctx_train;
     struct nib_context_params params;
     struct nib_context *context;
     struct nib_error err;
     nib_context_params_init(&params);
-    params.n_ctx = facts->info->n_ctx_train < 512 ? facts->info->n_ctx_train : 512;
+    params.n_ctx = n_ctx < SOME_TOKENS ? n_ctx : SOME_TOKENS;
     params.n_threads = (int)nib_settings.n_threads;
     if (nib_context_create(&context, facts->model, &params, &err) != NIB_OK)
         return nib_complain_error(&err);
     facts->n_scratch_bytes = nib_context_info(context)->n_scratch_bytes;
+    for (int type = 0; type < KV_TYPES; type++)
+        facts->n_kv_bytes[type] =
+            nib_kv_bytes(facts->model, n_ctx, (enum nib_kv_type)type, (enum nib_kv_type)type);
+    const int exit_code = args.shows_memory ? touch(facts, context, params.n_ctx) : NIB_EXIT_OK;
     nib_context_free(context);
-    for (int type = NIB_KV_F16; type <= NIB_KV_F32; type++)
-        facts->n_kv_bytes[type] = (uint64_t)nib_settings_position_bytes(
-            facts->info, (enum nib_kv_type)type, (enum nib_kv_type)type);
-    return NIB_EXIT_OK;
+    return exit_code;
 }
 
 /* ---- text ----------------------------------------------------------------------------------- */
@@ -110,14 +136,30 @@ static void print_memory(const struct facts *facts)
     printf("\nmemory\n");
     printf("  %-26s %10.1f MiB (%.1f MiB read for each token)\n", "weights, packed",
            mebibytes(facts->info->n_packed_bytes), mebibytes(facts->info->n_token_bytes));
-    for (int type = NIB_KV_F16; type <= NIB_KV_F32; type++) {
+    for (int type = 0; type < KV_TYPES; type++) {
         char label[40];
-        snprintf(label, sizeof label, "KV cache %s, %u", type == NIB_KV_F16 ? "f16" : "f32", n_ctx);
+        snprintf(label, sizeof label, "KV cache %s, %u", nib_choices_kv[type], n_ctx);
         printf("  %-26s %10.1f MiB (%.1f KiB for each position)\n", label,
                mebibytes(facts->n_kv_bytes[type] * n_ctx),
                (double)facts->n_kv_bytes[type] / 1024.0);
     }
     printf("  %-26s %10.1f MiB\n", "scratch, batch of 512", mebibytes(facts->n_scratch_bytes));
+}
+
+static void print_pages(const char *label, const struct nib_memory_info *memory)
+{
+    printf("  %-26s %10.1f MiB, %.1f MiB touched, %.1f MiB of it on huge pages (%.0f %%)\n", label,
+           mebibytes(memory->n_bytes), mebibytes(memory->n_resident_bytes),
+           mebibytes(memory->n_huge_bytes), nib_settings_huge_percent(memory));
+}
+
+static void print_touched(const struct facts *facts)
+{
+    char label[40];
+    snprintf(label, sizeof label, "KV cache f16, %u", facts->n_touched);
+    printf("\nmemory in use\n");
+    print_pages("weights, packed", &facts->weights);
+    print_pages(label, &facts->cache);
 }
 
 static void print_tensors(const struct facts *facts)
@@ -163,6 +205,8 @@ static void print_text(const struct facts *facts)
     print_sizes(facts);
     print_types(facts);
     print_memory(facts);
+    if (args.shows_memory)
+        print_touched(facts);
     print_template(facts);
     if (nib_settings.is_verbose)
         print_tensors(facts);
@@ -233,6 +277,15 @@ static void add_tensors(yyjson_mut_doc *doc, yyjson_mut_val *list, const struct 
     }
 }
 
+static void add_memory(yyjson_mut_doc *doc, yyjson_mut_val *root, const char *key,
+                       const struct nib_memory_info *memory)
+{
+    yyjson_mut_val *object = yyjson_mut_obj_add_obj(doc, root, key);
+    yyjson_mut_obj_add_uint(doc, object, "n_bytes", memory->n_bytes);
+    yyjson_mut_obj_add_uint(doc, object, "n_resident_bytes", memory->n_resident_bytes);
+    yyjson_mut_obj_add_uint(doc, object, "n_huge_bytes", memory->n_huge_bytes);
+}
+
 static int print_json(const struct facts *facts)
 {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -241,7 +294,12 @@ static int print_json(const struct facts *facts)
     add_info(doc, root, facts->info);
     yyjson_mut_obj_add_uint(doc, root, "n_kv_bytes_f16", facts->n_kv_bytes[NIB_KV_F16]);
     yyjson_mut_obj_add_uint(doc, root, "n_kv_bytes_f32", facts->n_kv_bytes[NIB_KV_F32]);
+    yyjson_mut_obj_add_uint(doc, root, "n_kv_bytes_q8_0", facts->n_kv_bytes[NIB_KV_Q8_0]);
     yyjson_mut_obj_add_uint(doc, root, "n_scratch_bytes", facts->n_scratch_bytes);
+    if (args.shows_memory) {
+        add_memory(doc, root, "weights_memory", &facts->weights);
+        add_memory(doc, root, "kv_memory", &facts->cache);
+    }
     add_tensors(doc, yyjson_mut_obj_add_arr(doc, root, "tensors"), facts->model);
     yyjson_mut_val *metadata = yyjson_mut_obj_add_obj(doc, root, "metadata");
     const char *key, *value;
@@ -277,7 +335,7 @@ static int run(void)
 const struct nib_command nib_command_inspect = {
     .name = "inspect",
     .summary = "what a model file holds and what it needs in memory",
-    .usage = "MODEL.gguf [-v] [--output json]",
+    .usage = "MODEL.gguf [-v] [--memory] [--output json]",
     .tables = tables,
     .positional = &nib_settings.model,
     .run = run,

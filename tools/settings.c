@@ -9,7 +9,7 @@
 struct nib_settings nib_settings;
 
 static const char *const colours[] = {"auto", "always", "never", NULL};
-static const char *const kv_types[] = {"f16", "f32", NULL};
+const char *const nib_choices_kv[] = {"f16", "f32", "q8_0", "int8", NULL};
 const char *const nib_choices_text_json[] = {"text", "json", NULL};
 
 #define MAX_INT32 2147483647.0
@@ -44,10 +44,12 @@ const struct nib_option nib_options_length[] = {
 const struct nib_option nib_options_context[] = {
     {"-b", "--batch-size", NULL, "N", "prompt tokens computed at once", NIB_OPTION_INT,
      &nib_settings.n_batch, 1, 4096, false, NULL},
-    {"-ctk", "--cache-type-k", NULL, "TYPE", "what the cache of keys holds, f16 or f32",
-     NIB_OPTION_CHOICE, &nib_settings.type_k, 0, 0, false, kv_types},
-    {"-ctv", "--cache-type-v", NULL, "TYPE", "what the cache of values holds, f16 or f32",
-     NIB_OPTION_CHOICE, &nib_settings.type_v, 0, 0, false, kv_types},
+    {"-ctk", "--cache-type-k", NULL, "TYPE",
+     "what the cache of keys holds: f16, f32, or q8_0 (int8)", NIB_OPTION_CHOICE,
+     &nib_settings.type_k, 0, 0, false, nib_choices_kv},
+    {"-ctv", "--cache-type-v", NULL, "TYPE",
+     "what the cache of values holds: f16, f32, or q8_0 (int8)", NIB_OPTION_CHOICE,
+     &nib_settings.type_v, 0, 0, false, nib_choices_kv},
     {NULL, "--no-kv-cache", NULL, NULL, "recompute all positions for every token (slow)",
      NIB_OPTION_OFF, &nib_settings.kv_cache, 0, 0, false, NULL},
     {0},
@@ -143,19 +145,24 @@ int nib_settings_open_model(struct nib_model **out)
     return NIB_EXIT_OK;
 }
 
-double nib_settings_position_bytes(const struct nib_model_info *info, enum nib_kv_type type_k,
-                                   enum nib_kv_type type_v)
+enum nib_kv_type nib_settings_kv_type(int choice)
 {
-    const int bytes = (type_k == NIB_KV_F32 ? 4 : 2) + (type_v == NIB_KV_F32 ? 4 : 2);
-    return (double)bytes * info->n_layers * info->n_kv_heads * info->d_head;
+    return choice > NIB_KV_Q8_0 ? NIB_KV_Q8_0 : (enum nib_kv_type)choice;
+}
+
+double nib_settings_position_bytes(const struct nib_model *model)
+{
+    enum { MANY = 4096 }; /* memory comes in blocks of positions */
+    return (double)nib_kv_bytes(model, MANY, nib_settings_kv_type(nib_settings.type_k),
+                                nib_settings_kv_type(nib_settings.type_v)) /
+           MANY;
 }
 
 /* Positions that fit in half of this machine's memory, at most the model's. */
-static uint32_t default_context_length(const struct nib_model_info *info, uint32_t n_sequences)
+static uint32_t default_context_length(const struct nib_model *model, uint32_t n_sequences)
 {
-    const double position_bytes =
-        n_sequences * nib_settings_position_bytes(info, (enum nib_kv_type)nib_settings.type_k,
-                                                  (enum nib_kv_type)nib_settings.type_v);
+    const struct nib_model_info *info = nib_model_info(model);
+    const double position_bytes = n_sequences * nib_settings_position_bytes(model);
     const double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 2;
     if (!nib_settings.kv_cache || memory <= 0 || position_bytes <= 0 ||
         memory / position_bytes >= info->n_ctx_train)
@@ -173,13 +180,13 @@ int nib_settings_create_context(struct nib_context **out, const struct nib_model
     struct nib_context_params params;
     struct nib_error err;
     nib_context_params_init(&params);
-    params.n_ctx = n_ctx ? n_ctx : default_context_length(nib_model_info(model), n_sequences);
+    params.n_ctx = n_ctx ? n_ctx : default_context_length(model, n_sequences);
     params.n_batch = (uint32_t)nib_settings.n_batch;
     params.n_sequences = n_sequences;
     params.n_logits = n_logits;
     params.n_threads = (int)nib_settings.n_threads;
-    params.type_k = (enum nib_kv_type)nib_settings.type_k;
-    params.type_v = (enum nib_kv_type)nib_settings.type_v;
+    params.type_k = nib_settings_kv_type(nib_settings.type_k);
+    params.type_v = nib_settings_kv_type(nib_settings.type_v);
     params.kv_cache = nib_settings.kv_cache;
     if (nib_context_create(out, model, &params, &err) != NIB_OK)
         return nib_complain_error(&err);
@@ -218,6 +225,13 @@ void nib_chat_texts_free(struct nib_chat_texts *texts)
 {
     nib_buffer_free(&texts->system);
     nib_buffer_free(&texts->template_source);
+}
+
+double nib_settings_huge_percent(const struct nib_memory_info *memory)
+{
+    if (memory->n_resident_bytes == 0)
+        return 0;
+    return 100.0 * (double)memory->n_huge_bytes / (double)memory->n_resident_bytes;
 }
 
 static uint64_t fresh_seed(void)

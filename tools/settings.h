@@ -12,7 +12,7 @@
 struct nib_settings {
     const char *model, *isa;
     int64_t n_threads, n_ctx, n_batch;
-    int type_k, type_v; /* enum nib_kv_type */
+    int type_k, type_v; /* indices into nib_choices_kv */
     bool kv_cache;
 
     const char *system, *system_file, *template_file; /* see nib_settings_read_chat() */
@@ -34,6 +34,10 @@ extern const struct nib_option nib_options_context[]; /* batch, KV cache */
 extern const struct nib_option nib_options_chat[];    /* system message, template */
 extern const struct nib_option nib_options_sampling[];
 
+/* Names of the types of enum nib_kv_type, in its order, then other names of theirs. */
+extern const char *const nib_choices_kv[];
+enum nib_kv_type nib_settings_kv_type(int choice);
+
 extern const char *const nib_choices_text_json[]; /* "text", "json" */
 enum { NIB_FORMAT_TEXT, NIB_FORMAT_JSON };
 
@@ -52,9 +56,10 @@ struct nib_chat_texts { /* without data where the options of a conversation give
 
 int nib_settings_read_chat(struct nib_chat_texts *out);
 void nib_chat_texts_free(struct nib_chat_texts *texts);
-/* Bytes of keys and values that a position has in the cache. */
-double nib_settings_position_bytes(const struct nib_model_info *info, enum nib_kv_type type_k,
-                                   enum nib_kv_type type_v);
+/* Bytes of keys and values that a position has in a cache of the chosen types. */
+double nib_settings_position_bytes(const struct nib_model *model);
+/* Percent of the touched bytes that lie on huge pages; 0 if none are touched. */
+double nib_settings_huge_percent(const struct nib_memory_info *memory);
 int nib_settings_create_sampler(struct nib_sampler **out, const struct nib_model *model,
                                 uint32_t sequence, bool wants_logprob);
 

@@ -5,6 +5,7 @@
 #include "os.h"
 #include "cgroup.h"
 #include "checked.h"
+#include "smaps.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -151,6 +152,11 @@ void nib_os_free(void *memory, size_t n_bytes)
 {
     if (memory)
         munmap(memory, rounded_size(n_bytes));
+}
+
+struct nib_pages nib_os_pages(const void *memory, size_t n_bytes)
+{
+    return nib_smaps_pages("", memory, n_bytes);
 }
 
 uint64_t nib_os_memory_available(void)

@@ -31,6 +31,13 @@ void nib_os_forget(const void *data, size_t n_bytes);
 void *nib_os_alloc(size_t n_bytes);
 void nib_os_free(void *memory, size_t n_bytes);
 
+/* Bytes of [memory, memory + n_bytes) that have been touched, and those of them on huge pages;
+ * zeros if the system does not tell.  Takes about a millisecond. */
+struct nib_pages {
+    uint64_t resident, huge;
+};
+struct nib_pages nib_os_pages(const void *memory, size_t n_bytes);
+
 /* Bytes of memory this process may still take: the least of free memory and the cgroup's limits;
  * UINT64_MAX if the system does not tell. */
 uint64_t nib_os_memory_available(void);

@@ -162,6 +162,12 @@ const struct nib_model_info *nib_model_info(const struct nib_model *model)
     return &model->info;
 }
 
+void nib_model_memory(const struct nib_model *model, struct nib_memory_info *out)
+{
+    const struct nib_pages pages = nib_os_pages(model->arena, model->arena_bytes);
+    *out = (struct nib_memory_info){model->arena_bytes, pages.resident, pages.huge};
+}
+
 size_t nib_model_tensor_count(const struct nib_model *model)
 {
     return model->n_tensors;

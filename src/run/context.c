@@ -241,6 +241,13 @@ void nib_context_free(struct nib_context *context)
     free(context);
 }
 
+void nib_context_memory(const struct nib_context *context, struct nib_memory_info *out)
+{
+    const struct nib_kv_cache *cache = &context->cache;
+    const struct nib_pages pages = nib_os_pages(cache->memory, cache->n_bytes);
+    *out = (struct nib_memory_info){cache->n_bytes, pages.resident, pages.huge};
+}
+
 const struct nib_context_info *nib_context_info(const struct nib_context *context)
 {
     return &context->info;
