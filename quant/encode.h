@@ -17,7 +17,7 @@ float nib_encode_limit(enum nib_type type);
 
 /*
  * n values, whole blocks of a type that can be encoded.  `importance` says how much the square of
- * each value's error counts, at least 0; NULL: all the same.  Types without a search take no notice
+ * each value's error counts, 0 to 1e6; NULL: all the same.  Types without a search take no notice
  * of it.  False, with the place of the first such value in *bad, if one is not finite or beyond the
  * limit; `out` is undefined then.
  */

@@ -34,8 +34,8 @@ struct nib_search_result {
 };
 
 /*
- * `importance` is a weight for each value, at least 0, or NULL for 1.  |x| is at most 1e9.  The
- * result depends on the numbers alone, not on the machine.
+ * `importance` is a weight for each value, 0 to 1e6, or NULL for 1.  |x| is at most 1e9.  So no sum
+ * overflows.  The result depends on the numbers alone, not on the machine.
  */
 void nib_search(const struct nib_search_shape *shape, const float *x, const float *importance,
                 struct nib_search_result *out);

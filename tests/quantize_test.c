@@ -200,6 +200,31 @@ static void test_metadata_stays_but_for_the_file_type(void **state)
     nib_gguf_close(out);
 }
 
+static void test_the_alignment_of_the_file_is_kept(void **state)
+{
+    (void)state;
+    struct gguf_builder b;
+    gguf_builder_init(&b);
+    b.alignment = 256;
+    gguf_add_string(&b, "general.architecture", "llama");
+    gguf_add_u32(&b, "general.alignment", b.alignment);
+    float *x = weights(32 * 9);
+    add_floats(&b, "a.weight", 2, (const uint64_t[]){32, 3}, x);
+    add_floats(&b, "b.weight", 2, (const uint64_t[]){32, 9}, x);
+    free(x);
+    gguf_builder_write(&b, input);
+    gguf_builder_free(&b);
+    const struct nib_quantize_params params = params_for("Q8_0");
+    quantize(&params);
+    size_t n;
+    uint8_t *bytes = read_file(output, &n);
+    assert_int_equal(n % 256, 0);
+    free(bytes);
+    struct nib_gguf *out = open_file(output); /* refuses offsets that are not aligned */
+    assert_int_equal(nib_gguf_tensor(out, 1)->data - nib_gguf_tensor(out, 0)->data, 256);
+    nib_gguf_close(out);
+}
+
 static void test_bytes_do_not_depend_on_threads(void **state)
 {
     (void)state;
@@ -520,6 +545,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_tensors_hold_what_the_encoders_give),
         TEST(test_metadata_stays_but_for_the_file_type),
+        TEST(test_the_alignment_of_the_file_is_kept),
         TEST(test_bytes_do_not_depend_on_threads),
         TEST(test_what_is_of_the_type_already_is_copied),
         TEST(test_a_dry_run_tells_what_would_be_and_writes_nothing),
