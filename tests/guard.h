@@ -54,12 +54,12 @@ static inline void *guard_alloc(size_t n_bytes, size_t align)
     return guard_alloc_side(n_bytes, align, GUARD_ABOVE);
 }
 
-/* The same size as for guard_alloc().  Returns whether nothing around the buffer changed. */
+/* The arguments of guard_alloc() and its result.  Returns whether nothing around the buffer
+ * changed. */
 static inline int guard_free(void *p, size_t n_bytes, size_t align)
 {
-    (void)align;
     const struct guard_span span = guard_span(p, n_bytes);
-    int intact = 1;
+    int intact = (uintptr_t)p % align == 0;
     for (const uint8_t *at = span.begin; at < (uint8_t *)p; at++)
         intact &= *at == GUARD_PATTERN;
     for (const uint8_t *at = (uint8_t *)p + n_bytes; at < span.end; at++)
