@@ -4,6 +4,7 @@
 #        --quick: the best level of instruction sets alone, once; some minutes instead of half an hour
 # Names are those of build/nibble_bench --benchmark_list_tests.  Best on a machine that does nothing else.
 set -euo pipefail
+here=$PWD
 cd "$(dirname "$0")/.."
 
 quick=false filter=. repetitions=5 out=build/bench.json
@@ -16,7 +17,8 @@ for argument in "$@"; do
         sed -n '3,4s/^# //p' "$0" >&2
         exit 2
         ;;
-    *) out=$argument ;;
+    /*) out=$argument ;;
+    *) out=$here/$argument ;;
     esac
 done
 

@@ -189,26 +189,6 @@ static void touch_share(void *data, int thread, int n_threads)
            thread == n_threads - 1 ? yard.cold_bytes - (size_t)thread * share : share);
 }
 
-/* Of the cold memory, as /proc tells; -1: it does not. */
-static double huge_bytes(void)
-{
-    FILE *file = fopen("/proc/self/smaps", "r");
-    if (!file)
-        return -1;
-    char line[512];
-    bool is_cold = false;
-    double sum = 0;
-    while (fgets(line, sizeof(line), file)) {
-        unsigned long long begin, end, kb;
-        if (sscanf(line, "%llx-%llx ", &begin, &end) == 2)
-            is_cold = begin < (uintptr_t)yard.cold + yard.cold_bytes && end > (uintptr_t)yard.cold;
-        else if (is_cold && sscanf(line, "AnonHugePages: %llu kB", &kb) == 1)
-            sum += 1024.0 * (double)kb;
-    }
-    fclose(file);
-    return sum;
-}
-
 static void describe(void)
 {
     char text[256], name[64];
@@ -220,11 +200,12 @@ static void describe(void)
     snprintf(text, sizeof(text), "L2 %.1f MB, last %.1f MB", (double)yard.l2_bytes / MB,
              (double)yard.last_cache_bytes / MB);
     nib_bench_context("caches_used", text);
-    const double huge = huge_bytes();
-    if (huge < 0)
+    const struct nib_pages pages = nib_os_pages(yard.cold, yard.cold_bytes);
+    if (pages.resident == 0)
         snprintf(text, sizeof(text), "unknown");
     else
-        snprintf(text, sizeof(text), "%.0f of %.0f MB", huge / MB, (double)yard.cold_bytes / MB);
+        snprintf(text, sizeof(text), "%.0f of %.0f MB", (double)pages.huge / MB,
+                 (double)yard.cold_bytes / MB);
     nib_bench_context("huge_pages", text);
 }
 
