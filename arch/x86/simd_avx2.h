@@ -294,8 +294,12 @@ SIMD_INLINE vf16 vf_swap8(vf16 x)
 
 /* ---- integer products (dots_template.h) ------------------------------------------------------ */
 
-/* Width of the register tiles: 8 registers hold sums. */
-#define SIMD_DOT_ROWS          2
+/* Width of the register tiles: 8 registers hold sums, 12 where no product needs one. */
+#ifdef __AVXVNNI__
+#define SIMD_DOT_ROWS 3
+#else
+#define SIMD_DOT_ROWS 2
+#endif
 #define SIMD_DOT_VECTORS(rows) ((rows) == 1 ? 2 : 1)
 
 /* 16 columns are four registers of 4 with 4 codes of 16 bits each; their sums are of two codes. */

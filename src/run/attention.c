@@ -298,6 +298,15 @@ static size_t next_owned(const struct attention *a, const struct run *run, size_
     return segment;
 }
 
+/* The memory of the first one of KV head `head`; NULL if there is none. */
+static const uint8_t *first_owned(const struct attention *a, const struct run *run, size_t head)
+{
+    if (head == a->cache->n_heads)
+        return NULL;
+    const size_t segment = next_owned(a, run, head, run->segment);
+    return segment < run->segments_end ? segment_memory(a, run, segment, head) : NULL;
+}
+
 /* This thread's segments of one KV head; who brings the last merges all, as all have read their
  * queries by then. */
 static void attend_owned(struct attention *a, const struct run *run, size_t head, float *partials,
@@ -307,7 +316,8 @@ static void attend_owned(struct attention *a, const struct run *run, size_t head
     for (size_t segment = next_owned(a, run, head, run->segment), next; segment < run->segments_end;
          segment = next) {
         next = next_owned(a, run, head, segment + 1);
-        a->attend.next = next < run->segments_end ? segment_memory(a, run, next, head) : NULL;
+        a->attend.next = next < run->segments_end ? segment_memory(a, run, next, head)
+                                                  : first_owned(a, run, head + 1);
         if (n++ == 0)
             load_queries(a, run, head);
         nib_attend_segment(&a->attend, segment_memory(a, run, segment, head), segment, a->segment);
