@@ -41,12 +41,12 @@ case "$(od -An -t u1 -j 18 -N 1 "$nibble" | tr -d ' ')" in # e_machine
     ;;
 esac
 
-# Two chunks: a step of several tokens, and one of a single one.
-ids='[[1,37,11,85,122,159,196,233,270,307,344,381,418]]'
+# 24 tokens in two chunks: many rows at once, then a single one.
+ids='[[1,37,11,85,122,159,196,233,270,307,344,381,418,455,492,529,566,603,640,677,714,751,788,825]]'
 echo "$ids" >ids.json
 names=(llama-q4_k_m llama3-scaled-q8_0)
 expect() { # NAME MODEL
-    "$native" score "$2" --ids ids.json --logits "$1.expected" -b 12 >out 2>err || {
+    "$native" score "$2" --ids ids.json --logits "$1.expected" -b 23 >out 2>err || {
         fail "$native score $2"
         exit 1
     }
@@ -60,7 +60,7 @@ same_logits() { # WHAT NAME MODEL COMMAND...
     shift 3
     runs=$((runs + 1))
     rm -f got
-    "$@" score "$model" --ids ids.json --logits got -b 12 -t 1 >out 2>err || code=$?
+    "$@" score "$model" --ids ids.json --logits got -b 23 -t 1 >out 2>err || code=$?
     if [ "$code" != 0 ]; then
         fail "$what, $name: exit code $code"
     else

@@ -6,6 +6,7 @@ here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 model=$(realpath "$2")/llama3-scaled-q8_0.gguf
 # shellcheck disable=SC2034
 big_model=${NIBBLE_TEST_MODEL:-}
+[ -z "${NIB_TEST_QUICK:-}" ] || big_model= # an emulator would take minutes
 unset "${!NIBBLE_@}" NO_COLOR
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian or Ubuntu packages that are missing, through sudo where need be.
-# usage: tools/install-deps.sh [build] [model] [test] [bench] [clang] [format]     (default: build)
+# usage: tools/install-deps.sh [build] [model] [test] [bench] [clang] [arm64] [format]     (default: build)
 # Does nothing, quickly, where all is there.
 set -euo pipefail
 
@@ -35,6 +35,7 @@ packages_of() {
     test)
         command -v python3 >/dev/null || echo python3
         echo libcmocka-dev xz-utils
+        [ "$(uname -m)" != x86_64 ] || echo qemu-user
         ;;
     bench)
         command -v python3 >/dev/null || echo python3
@@ -49,11 +50,15 @@ packages_of() {
             echo clang libomp-dev
         fi
         ;;
+    arm64) # to build for AArch64 on x86-64, and to run that
+        echo gcc-aarch64-linux-gnu qemu-user libsleef-dev:arm64 libhwloc-dev:arm64 libgomp1:arm64 \
+            libpcre2-dev:arm64 libutf8proc-dev:arm64 libedit-dev:arm64 libcmocka-dev:arm64
+        ;;
     format)
         command -v clang-format-14 >/dev/null || echo clang-format-14
         ;;
     *)
-        echo "install-deps.sh: unknown group $1; there are build, model, test, bench, clang, format" >&2
+        echo "install-deps.sh: unknown group $1; there are build, model, test, bench, clang, arm64, format" >&2
         return 2
         ;;
     esac
@@ -87,6 +92,7 @@ if [ "$(id -u)" != 0 ]; then
     as_root=(sudo)
 fi
 echo "installing ${missing[*]}" >&2
+[[ ${missing[*]} != *:arm64* ]] || "${as_root[@]}" dpkg --add-architecture arm64
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # Old lists may still do where the update fails, so the installation decides.
