@@ -62,9 +62,8 @@ INLINE void fetch_ahead(const struct nib_matrix *w, const struct block_at *at, c
                         size_t row, size_t block, const struct nib_pack_info *info)
 {
     const size_t ahead = w->planes.n_bytes;
-    const int step = MATMUL_AVX512 || row == 0 ? 64 : 0; /* one half of the rows fetches for both */
-    if (!step)
-        return;
+    if (!MATMUL_AVX512 && row != 0)
+        return; /* the first half of the rows fetched for both */
     UNROLL for (int i = 0; i < info->codes / 64; i++)
         _mm_prefetch((const char *)at->codes + ahead + i * 64, _MM_HINT_T0);
     UNROLL for (int i = 0; i < info->two / 64; i++)
@@ -111,7 +110,7 @@ INLINE void narrow_tile(const struct nib_matmul *m, size_t g, size_t row, size_t
                     acc[t] = V(fmadd_ps)(min, min_factor(x, run, t0 + (size_t)t, is_half), acc[t]);
             }
         }
-        if (n <= 2)
+        if (t0 == m->token_begin)
             fetch_ahead(w, &at, group, row, b, info);
     }
     UNROLL for (int t = 0; t < n; t++) store_sums(m, g, row, t0 + (size_t)t, acc[t]);
