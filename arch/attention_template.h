@@ -289,15 +289,17 @@ static void add_distance(float *s, float slope, float first, size_t n)
 
 /* ---- softmax --------------------------------------------------------------------------------- */
 
-static float softmax_tile(struct nib_softmax *state, float *s, size_t begin, size_t end)
+/* `is_whole`: begin is 0 and end a multiple of 16, so that no lane is to be left out. */
+SIMD_INLINE float softmax_range(struct nib_softmax *state, float *s, size_t begin, size_t end,
+                                bool is_whole)
 {
-    if (begin >= end)
-        return 1.0f;
     const vf16 old = vf_set1(state->max);
     vf16 maxima = old;
     for (size_t i = begin / 16 * 16; i < end; i += 16) {
-        const vm16 counts = vm_range(begin > i ? begin - i : 0, end - i);
-        maxima = vf_max(vf_select(counts, vf_load(s + i), old), maxima);
+        vf16 x = vf_load(s + i);
+        if (!is_whole)
+            x = vf_select(vm_range(begin > i ? begin - i : 0, end - i), x, old);
+        maxima = vf_max(x, maxima);
     }
     const float max = vf_max_lanes(maxima) + 0.0f;
     const float factor = state->max == max ? 1.0f : nib_exp(state->max - max);
@@ -306,13 +308,23 @@ static float softmax_tile(struct nib_softmax *state, float *s, size_t begin, siz
     const vf16 zero = vf_set1(0.0f), shift = vf_set1(max);
     vf16 sum = vf_mul(vf_load(state->sum), vf_set1(factor));
     for (size_t i = 0; i < end; i += 16) {
-        const vm16 counts = vm_range(begin > i ? begin - i : 0, end - i);
-        const vf16 p = vf_select(counts, vf_exp(vf_sub(vf_load(s + i), shift)), zero);
+        vf16 p = vf_exp(vf_sub(vf_load(s + i), shift));
+        if (!is_whole)
+            p = vf_select(vm_range(begin > i ? begin - i : 0, end - i), p, zero);
         vf_store(s + i, p);
         sum = vf_add(sum, p);
     }
     vf_store(state->sum, sum);
     return factor;
+}
+
+static float softmax_tile(struct nib_softmax *state, float *s, size_t begin, size_t end)
+{
+    if (begin >= end)
+        return 1.0f;
+    if (begin == 0 && end == NIB_TILE)
+        return softmax_range(state, s, 0, NIB_TILE, true);
+    return softmax_range(state, s, begin, end, false);
 }
 
 static void softmax_merge(float *acc_a, float *max_a, float *sum_a, const float *acc_b, float max_b,
