@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 enum {
-    PIECE = 1024, /* columns, a multiple of every block */
+    PIECE = 1024,                          /* columns, a multiple of every block */
     SCRATCH_BYTES = NIB_GROUP * PIECE * 2, /* the widest packing has a byte a code, and scales */
 };
 
