@@ -61,12 +61,13 @@ if [ -n "$big_model" ]; then
     wait $! 2>/dev/null
     check 'a kill leaves the old file' [ "$(cat old.gguf)" = 'what was there' ]
     rm -f old.gguf.tmp-*
-    code=0
-    timeout -s INT 0.5 "$nibble" quantize "$big_model" old.gguf IQ4_NL --allow-requantize -t 1 \
-        --pure >out 2>err || code=$?
-    check 'Ctrl-C leaves the old file' [ "$(cat old.gguf)" = 'what was there' ]
-    check 'Ctrl-C leaves no other file' [ -z "$(find . -name '*.tmp-*')" ]
-    check 'Ctrl-C is no complaint' [ ! -s err ]
+    for signal in INT TERM HUP; do
+        timeout -s $signal 0.5 "$nibble" quantize "$big_model" old.gguf IQ4_NL --allow-requantize \
+            -t 1 --pure >out 2>err
+        check "SIG$signal leaves the old file" [ "$(cat old.gguf)" = 'what was there' ]
+        check "SIG$signal leaves no other file" [ -z "$(find . -name '*.tmp-*')" ]
+        check "SIG$signal is no complaint" [ ! -s err ]
+    done
 fi
 
 finish

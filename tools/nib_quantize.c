@@ -4,8 +4,8 @@
 #include "commands.h"
 #include "settings.h"
 
+#include <signal.h>
 #include <string.h>
-#include <strings.h>
 
 static struct {
     const char *output, *type;
@@ -103,10 +103,31 @@ static void on_tensor(void *data, const struct nib_quantize_tensor *tensor)
         nib_note("%s %s %s -> %s", tensor->name, dims, tensor->from, tensor->to);
 }
 
+/* SIGTERM and SIGHUP end the program once the library has removed what it was writing. */
+static volatile sig_atomic_t ended_by;
+
+static void handle_end(int signal_number)
+{
+    ended_by = signal_number;
+}
+
+static void catch_ends(void)
+{
+    static const int signals[] = {SIGTERM, SIGHUP};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        struct sigaction before;
+        struct sigaction action = {.sa_handler = handle_end, .sa_flags = SA_RESTART};
+        sigemptyset(&action.sa_mask);
+        /* nohup's SIG_IGN stays. */
+        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaction(signals[i], &action, NULL);
+    }
+}
+
 static bool on_progress(void *data, uint64_t done, uint64_t total)
 {
     nib_progress_update(&((struct run *)data)->progress, done, total);
-    return !nib_interrupt_seen();
+    return !nib_interrupt_seen() && !ended_by;
 }
 
 static void print_totals(const struct nib_quantize_result *result, double seconds)
@@ -141,11 +162,16 @@ static int quantize(void)
     params.data = &run;
 
     nib_interrupt_catch(NULL);
+    catch_ends();
     const double started = nib_seconds();
     nib_progress_start(&run.progress, "quantising");
     const enum nib_status status =
         nib_quantize(nib_settings.model, args.output, &params, &result, &err);
     nib_progress_end(&run.progress);
+    if (ended_by) {
+        signal(ended_by, SIG_DFL);
+        raise(ended_by);
+    }
     if (status == NIB_ERROR_IO && !run.has_input)
         return nib_complain(NIB_EXIT_FILE, "%s", err.message);
     if (status != NIB_OK)
