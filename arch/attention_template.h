@@ -276,7 +276,7 @@ static void soft_cap(float *s, float cap, size_t n)
 static void add_distance(float *s, float slope, float first, size_t n)
 {
     static const float lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    const vf16 zero = vf_set1(0.0f), k = vf_set1(slope);
+    const vf16 zero = vf_set1(-0.0f), k = vf_set1(slope);
     for (size_t i = 0; i < n; i += 16) {
         const vf16 t = vf_add(vf_load(lanes), vf_set1(first + (float)i));
         const vf16 behind = vf_min(t, vf_sub(zero, t)); /* -|t| */

@@ -355,7 +355,12 @@ static void test_terms_equal_scalar(void **unused)
         const size_t n = some_length(shape);
         const struct buffer s = random_floats(n, some_values(shape));
         const float cap = 1.0f + 50.0f * fabsf(random_unit()), slope = random_value(USUAL);
-        const float first = (float)((int)random_below(20000) - 10000);
+        float first = (float)((int)random_below(20000) - 10000);
+        if (n > 0 && shape % 2) { /* no distance at all, where a zero shows its sign */
+            const size_t here = random_below(n);
+            first = -(float)here;
+            ((float *)s.p)[here] = -0.0f;
+        }
         const struct buffer capped = copy_of(s), distant = copy_of(s);
         scalar.soft_cap(capped.p, cap, n);
         scalar.add_distance(distant.p, slope, first, n);
