@@ -1,5 +1,6 @@
 /*
- * The vector vocabulary of float_template.h over NEON: 16 floats are four registers.  Loads and
+ * The vector vocabulary of float_template.h and dots_template.h over NEON: 16 floats are four
+ * registers.  Loads and
  * stores of n < 16 values touch nothing beyond, and load zeros there.
  */
 #ifndef NIB_SIMD_NEON_H
@@ -271,6 +272,110 @@ SIMD_INLINE int32_t vf_store_codes(int8_t *q, vf16 x)
     const int8x16_t codes = vcombine_s8(vmovn_s16(low), vmovn_s16(high));
     vst1q_s8(q, codes);
     return vaddlvq_s8(codes);
+}
+
+/* Lane j takes lane j ^ h. */
+SIMD_INLINE vf16 vf_swap1(vf16 x)
+{
+    return SIMD_MAP1(vf16, vrev64q_f32, x);
+}
+
+SIMD_INLINE float32x4_t swap2_quarter(float32x4_t x)
+{
+    return vextq_f32(x, x, 2);
+}
+
+SIMD_INLINE vf16 vf_swap2(vf16 x)
+{
+    return SIMD_MAP1(vf16, swap2_quarter, x);
+}
+
+SIMD_INLINE vf16 vf_swap4(vf16 x)
+{
+    return (vf16){x.b, x.a, x.d, x.c};
+}
+
+SIMD_INLINE vf16 vf_swap8(vf16 x)
+{
+    return (vf16){x.c, x.d, x.a, x.b};
+}
+
+/* ---- integer products (dots_template.h) ------------------------------------------------------ */
+
+/* Width of the register tiles: 16 registers hold sums, 8 the codes of 16 columns. */
+#define SIMD_DOT_ROWS          4
+#define SIMD_DOT_VECTORS(rows) ((rows) == 1 ? 4 : (rows) == 2 ? 2 : 1)
+#define SIMD_DOT_PARTS         1
+
+typedef struct {
+    int32x4_t s0, s1, s2, s3; /* as vi16 */
+} vd_sums;
+
+typedef int16x4_t vd_row;
+
+/* Code i of columns 0-7 and 8-15. */
+typedef struct {
+    int16x8_t low[4], high[4];
+} vd_columns;
+
+SIMD_INLINE vd_sums vd_zero(void)
+{
+    const int32x4_t zero = vdupq_n_s32(0);
+    return (vd_sums){zero, zero, zero, zero};
+}
+
+SIMD_INLINE vd_columns vd_load(const int8_t *b)
+{
+    const int8x16x4_t codes = vld4q_s8(b);
+    return (vd_columns){
+        {vmovl_s8(vget_low_s8(codes.val[0])), vmovl_s8(vget_low_s8(codes.val[1])),
+         vmovl_s8(vget_low_s8(codes.val[2])), vmovl_s8(vget_low_s8(codes.val[3]))},
+        {vmovl_high_s8(codes.val[0]), vmovl_high_s8(codes.val[1]), vmovl_high_s8(codes.val[2]),
+         vmovl_high_s8(codes.val[3])},
+    };
+}
+
+SIMD_INLINE vd_row vd_codes(const int16_t *a)
+{
+    return vld1_s16(a);
+}
+
+/* Lane i of the row, which has to be a literal, times code i of all columns. */
+#define VD_STEP(sums, row, codes, i)                                                               \
+    ((vd_sums){vmlal_lane_s16((sums).s0, vget_low_s16((codes).low[i]), row, i),                    \
+               vmlal_high_lane_s16((sums).s1, (codes).low[i], row, i),                             \
+               vmlal_lane_s16((sums).s2, vget_low_s16((codes).high[i]), row, i),                   \
+               vmlal_high_lane_s16((sums).s3, (codes).high[i], row, i)})
+
+SIMD_INLINE vd_sums vd_add(vd_sums sums, vd_row row, vd_columns columns)
+{
+    sums = VD_STEP(sums, row, columns, 0);
+    sums = VD_STEP(sums, row, columns, 1);
+    sums = VD_STEP(sums, row, columns, 2);
+    return VD_STEP(sums, row, columns, 3);
+}
+
+SIMD_INLINE vi16 vd_total(const vd_sums parts[SIMD_DOT_PARTS])
+{
+    return (vi16){vreinterpretq_u32_s32(parts->s0), vreinterpretq_u32_s32(parts->s1),
+                  vreinterpretq_u32_s32(parts->s2), vreinterpretq_u32_s32(parts->s3)};
+}
+
+SIMD_INLINE float32x4_t float_of(uint32x4_t x)
+{
+    return vcvtq_f32_s32(vreinterpretq_s32_u32(x));
+}
+
+SIMD_INLINE vf16 vi_float(vi16 x)
+{
+    return SIMD_MAP1(vf16, float_of, x);
+}
+
+/* Store rint(x), all within int16, as 16 codes. */
+SIMD_INLINE void vf_store_codes15(int16_t *q, vf16 x)
+{
+    vst1q_s16(q, vmovn_high_s32(vmovn_s32(vcvtnq_s32_f32(x.a)), vcvtnq_s32_f32(x.b)));
+    vst1q_s16(q + 8, vmovn_high_s32(vmovn_s32(vcvtnq_s32_f32(x.c)), vcvtnq_s32_f32(x.d)));
 }
 
 #endif
