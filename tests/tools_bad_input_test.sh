@@ -47,7 +47,7 @@ refuses 2 'temp' run "$model" -p hi --temp ''
 refuses 2 'top-p' run "$model" -p hi --top-p 1.5
 refuses 2 'min-p' run "$model" -p hi --min-p=2
 refuses 2 'top-k' run "$model" -p hi --top-k 99999999999999999999
-refuses 2 'f16 or f32' run "$model" -p hi -ctk q4_0
+refuses 2 'q8_0 or int8' run "$model" -p hi -ctk q4_0
 refuses 2 'json' run "$model" -p hi --output xml
 refuses 2 '4096' run "$model" -p hi -b 0
 refuses 2 'needs a value' run "$model" -p
