@@ -1,7 +1,7 @@
 /*
- * Code books of the IQ1, IQ2 and IQ3 types, part of their formats: an entry is a point of 8 values of
- * 2 bits (0, 1, 2 mean 8, 25, 43 in IQ2 and -1, 0, 1 in IQ1) or of 4 values of 3 bits, one a nibble
- * (v means 2 v + 1 in IQ3_S; 8 v + 4, the last one 62, in IQ3_XXS); lowest bits first.
+ * Code books of the IQ1, IQ2 and IQ3 types, part of their formats: an entry is a point of 8 values
+ * of 2 bits (0, 1, 2 mean 8, 25, 43 in IQ2 and -1, 0, 1 in IQ1) or of 4 values of 3 bits, one a
+ * nibble (v means 2 v + 1 in IQ3_S; 8 v + 4, the last one 62, in IQ3_XXS); lowest bits first.
  */
 #include "grids.h"
 

@@ -39,7 +39,8 @@ static void pack_group(const struct nib_pack_item *item, size_t group)
         rows[r] = item->source + row * item->n_row_bytes;
     }
     /* Nobody reads the matrix before the job is done. */
-    nib_pack_group(item->source_type, (uint8_t *)m->data + group * m->planes.n_bytes, rows, m->n_cols);
+    nib_pack_group(item->source_type, (uint8_t *)m->data + group * m->planes.n_bytes, rows,
+                   m->n_cols);
 }
 
 static void pack_chunks(void *data, int thread, int n_threads)
