@@ -109,9 +109,10 @@ struct nib_model;
 typedef void nib_progress_fn(void *data, uint64_t done, uint64_t total);
 
 struct nib_model_params {
-    const char *isa; /* "scalar", "avx2", "avxvnni", "avx512", "avx512vnni"; NULL: the environment's
-                        NIBBLE_ISA, else the best that this CPU has */
-    int n_threads;   /* for packing; 0: nib_machine_query()'s n_threads */
+    /* "scalar"; "avx2", "avxvnni", "avx512", "avx512vnni"; "neon", "dotprod", "i8mm"; NULL: the
+     * environment's NIBBLE_ISA, else the best that this CPU has */
+    const char *isa;
+    int n_threads;             /* for packing; 0: nib_machine_query()'s n_threads */
     nib_progress_fn *progress; /* may be NULL */
     void *progress_data;
 };

@@ -689,12 +689,29 @@ INLINE void matmul_floats(const struct nib_matmul *m, const enum nib_pack pack)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-#define FLOATS(type)                                                                               \
+#define FLOAT_TYPES(X) X(F32) X(F16) X(BF16)
+#define QUANTISED_TYPES(X)                                                                         \
+    X(Q4_0)                                                                                        \
+    X(Q4_1)                                                                                        \
+    X(Q5_0)                                                                                        \
+    X(Q5_1)                                                                                        \
+    X(Q8_0)                                                                                        \
+    X(IQ4_NL)                                                                                      \
+    X(MXFP4)                                                                                       \
+    X(Q2_K)                                                                                        \
+    X(Q3_K)                                                                                        \
+    X(Q4_K)                                                                                        \
+    X(Q5_K)                                                                                        \
+    X(Q6_K)                                                                                        \
+    X(IQ4_XS)                                                                                      \
+    X(I8)
+
+#define FLOAT_MATMUL(type)                                                                         \
     static void matmul_##type(const struct nib_matmul *m)                                          \
     {                                                                                              \
         matmul_floats(m, NIB_PACK_##type);                                                         \
     }
-#define QUANTISED(type)                                                                            \
+#define QUANTISED_MATMUL(type)                                                                     \
     static void expand_##type(struct chunk *out, const struct nib_matrix *w, const uint8_t *group, \
                               size_t begin, size_t n_blocks)                                       \
     {                                                                                              \
@@ -704,39 +721,13 @@ INLINE void matmul_floats(const struct nib_matmul *m, const enum nib_pack pack)
     {                                                                                              \
         matmul_quantised(m, &nib_packs[NIB_PACK_##type], expand_##type);                           \
     }
+#define ENTRY(type) k->matmul[NIB_PACK_##type] = matmul_##type;
 
-FLOATS(F32)
-FLOATS(F16)
-FLOATS(BF16)
-QUANTISED(Q4_0)
-QUANTISED(Q4_1)
-QUANTISED(Q5_0)
-QUANTISED(Q5_1)
-QUANTISED(Q8_0)
-QUANTISED(IQ4_NL)
-QUANTISED(MXFP4)
-QUANTISED(Q2_K)
-QUANTISED(Q3_K)
-QUANTISED(Q4_K)
-QUANTISED(Q5_K)
-QUANTISED(Q6_K)
-QUANTISED(IQ4_XS)
-QUANTISED(I8)
+FLOAT_TYPES(FLOAT_MATMUL)
+QUANTISED_TYPES(QUANTISED_MATMUL)
 
 void MATMUL_INIT(struct nib_kernels *k)
 {
-    static nib_matmul_fn *const entries[NIB_PACK_COUNT] = {
-        [NIB_PACK_F32] = matmul_F32,       [NIB_PACK_F16] = matmul_F16,
-        [NIB_PACK_BF16] = matmul_BF16,     [NIB_PACK_Q4_0] = matmul_Q4_0,
-        [NIB_PACK_Q4_1] = matmul_Q4_1,     [NIB_PACK_Q5_0] = matmul_Q5_0,
-        [NIB_PACK_Q5_1] = matmul_Q5_1,     [NIB_PACK_Q8_0] = matmul_Q8_0,
-        [NIB_PACK_IQ4_NL] = matmul_IQ4_NL, [NIB_PACK_MXFP4] = matmul_MXFP4,
-        [NIB_PACK_Q2_K] = matmul_Q2_K,     [NIB_PACK_Q3_K] = matmul_Q3_K,
-        [NIB_PACK_Q4_K] = matmul_Q4_K,     [NIB_PACK_Q5_K] = matmul_Q5_K,
-        [NIB_PACK_Q6_K] = matmul_Q6_K,     [NIB_PACK_IQ4_XS] = matmul_IQ4_XS,
-        [NIB_PACK_I8] = matmul_I8,
-    };
-    for (int pack = 0; pack < NIB_PACK_COUNT; pack++)
-        if (entries[pack])
-            k->matmul[pack] = entries[pack];
+    FLOAT_TYPES(ENTRY)
+    QUANTISED_TYPES(ENTRY)
 }
