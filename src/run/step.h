@@ -34,7 +34,7 @@ struct nib_work {
     const struct nib_model *model;
     const struct nib_kv_cache *cache;
     const struct nib_kv_cache *cross; /* of cross-attention: keys and values of other sequences, */
-    const uint32_t *cross_keys;       /* and how many a sequence of rows has; NULL without */
+    const uint32_t *cross_keys;       /* and how many a sequence of rows has, at least 1 */
     struct nib_team *team;
     const struct nib_row *rows;
     size_t n_rows;
