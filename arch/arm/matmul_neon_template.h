@@ -47,7 +47,7 @@ INLINE float min_factor(const struct inputs *x, bool of_16, int half, int t)
 {
     if (!of_16)
         return x->s[t];
-    return x->d[t] * -(float)x->nsum_half[(size_t)half * x->stride + (size_t)t];
+    return x->d[t] * (float)-x->nsum_half[(size_t)half * x->stride + (size_t)t];
 }
 
 /* The 16 rows of a group for one token. */

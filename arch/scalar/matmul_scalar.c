@@ -71,7 +71,7 @@ static void quantised_tile(const struct nib_matmul *m, size_t g, size_t t0, size
             const size_t row = t0 + t, block = k / NIB_BLOCK;
             const int8_t *q = x->q + (block * x->n_rows + row) * NIB_BLOCK + k % NIB_BLOCK;
             const float da = x->d[block * x->n_rows + row];
-            const float sa = da * -(float)nsum[k / part * x->n_rows + row];
+            const float sa = da * (float)-nsum[k / part * x->n_rows + row];
             for (size_t r = 0; r < NIB_GROUP; r++) {
                 int32_t idot = 0;
                 for (size_t j = 0; j < part; j++)
