@@ -113,33 +113,37 @@ static void put_scales_q4(uint8_t out[12], const int scales[8], const int mins[8
     }
 }
 
-void nib_encode_q4_k(const float *x, const float *importance, uint8_t *out)
+/* Q4_K, and Q5_K, which has the fifth bits of its codes in between. */
+static void encode_q45_k(const struct nib_search_shape *shape, const float *x,
+                         const float *importance, uint8_t *out)
 {
-    static const struct nib_search_shape shape = {
-        .n_values = 256, .n = 32, .max_code = 15, .max_scale = 63, .has_min = true, .n_starts = 3};
     struct nib_search_result r;
     uint8_t codes[256];
-    nib_search(&shape, x, importance, &r);
+    nib_search(shape, x, importance, &r);
     codes_from(&r, 0, codes);
     nib_put_u16(out, r.d);
     nib_put_u16(out + 2, r.dmin);
     put_scales_q4(out + 4, r.scales, r.mins);
-    put_nibbles(out + 16, codes, 256, 32);
+    out += 16;
+    if (shape->max_code > 15) {
+        put_bits(out, codes, 4);
+        out += 32;
+    }
+    put_nibbles(out, codes, 256, 32);
+}
+
+void nib_encode_q4_k(const float *x, const float *importance, uint8_t *out)
+{
+    static const struct nib_search_shape shape = {
+        .n_values = 256, .n = 32, .max_code = 15, .max_scale = 63, .has_min = true, .n_starts = 3};
+    encode_q45_k(&shape, x, importance, out);
 }
 
 void nib_encode_q5_k(const float *x, const float *importance, uint8_t *out)
 {
     static const struct nib_search_shape shape = {
         .n_values = 256, .n = 32, .max_code = 31, .max_scale = 63, .has_min = true, .n_starts = 3};
-    struct nib_search_result r;
-    uint8_t codes[256];
-    nib_search(&shape, x, importance, &r);
-    codes_from(&r, 0, codes);
-    nib_put_u16(out, r.d);
-    nib_put_u16(out + 2, r.dmin);
-    put_scales_q4(out + 4, r.scales, r.mins);
-    put_bits(out + 16, codes, 4);
-    put_nibbles(out + 48, codes, 256, 32);
+    encode_q45_k(&shape, x, importance, out);
 }
 
 void nib_encode_q6_k(const float *x, const float *importance, uint8_t *out)

@@ -179,7 +179,7 @@ void nib_matrix_row(const struct nib_matrix *m, size_t row, float *out)
         return;
     }
     const int zero = info->zero_shift ? 1 << info->zero_shift : 0;
-    const bool has_min = nib_scale_has_min(info->form, info->min);
+    const bool has_min = nib_pack_has_min(info);
     const size_t n = nib_scale_columns(info->form);
     for (size_t begin = 0; begin < m->n_cols; begin += n) {
         const struct nib_scale s = nib_matrix_scale(m, group, r, begin);

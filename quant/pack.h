@@ -25,33 +25,36 @@
 
 enum { NIB_GROUP = 16, NIB_BLOCK = 32, NIB_SUPER = 256 };
 
+/* All packings.  TQ1_0 and TQ2_0 become Q8_0, IQ1, IQ2 and IQ3 become I8. */
+#define NIB_FLOAT_PACKS(X) X(F32) X(F16) X(BF16)
+#define NIB_CODE_PACKS(X)                                                                          \
+    X(Q4_0)                                                                                        \
+    X(Q4_1)                                                                                        \
+    X(Q5_0)                                                                                        \
+    X(Q5_1)                                                                                        \
+    X(Q8_0)                                                                                        \
+    X(IQ4_NL)                                                                                      \
+    X(MXFP4)                                                                                       \
+    X(Q2_K)                                                                                        \
+    X(Q3_K)                                                                                        \
+    X(Q4_K)                                                                                        \
+    X(Q5_K)                                                                                        \
+    X(Q6_K)                                                                                        \
+    X(IQ4_XS)                                                                                      \
+    X(I8)
+
 enum nib_pack {
-    NIB_PACK_F32,
-    NIB_PACK_F16,
-    NIB_PACK_BF16,
-    NIB_PACK_Q4_0,
-    NIB_PACK_Q4_1,
-    NIB_PACK_Q5_0,
-    NIB_PACK_Q5_1,
-    NIB_PACK_Q8_0, /* and what TQ1_0 and TQ2_0 become */
-    NIB_PACK_IQ4_NL,
-    NIB_PACK_MXFP4,
-    NIB_PACK_Q2_K,
-    NIB_PACK_Q3_K,
-    NIB_PACK_Q4_K,
-    NIB_PACK_Q5_K,
-    NIB_PACK_Q6_K,
-    NIB_PACK_IQ4_XS,
-    NIB_PACK_I8, /* what IQ1, IQ2 and IQ3 become */
-    NIB_PACK_COUNT
+#define NIB_PACK_NUMBER(name) NIB_PACK_##name,
+    NIB_FLOAT_PACKS(NIB_PACK_NUMBER) NIB_CODE_PACKS(NIB_PACK_NUMBER)
+#undef NIB_PACK_NUMBER
+        NIB_PACK_COUNT
 };
 
 /* How the other operand of a product is held. */
 enum nib_act_kind {
     NIB_ACT_F32,  /* as it is */
     NIB_ACT_Q8,   /* int8, a scale per 32 columns */
-    NIB_ACT_Q8X2, /* the same twice: codes, and codes of what they left; for any type that takes Q8
-                   */
+    NIB_ACT_Q8X2, /* for any type of Q8: codes, and codes of what they left */
     NIB_ACT_COUNT
 };
 
@@ -68,8 +71,8 @@ enum nib_scale_form {
     NIB_SCALE_I8_16,  /* 16 columns, the same */
     NIB_SCALE_F32_16, /* 16 columns, the same with d as f32 */
     NIB_SCALE_I6_16,  /* 16 columns, the same with scale - 32 in 6 bits: after d, 8 rows of bytes
-                         with  the low nibbles of scales i and i + 8, then 4 with bits 2j of scale 4j
-                         + i */
+                         with the low nibbles of scales i and i + 8, then 4 with bits 2j of scale
+                         4j + i */
     NIB_SCALE_U4_16,  /* 16 columns: x = (d scale) q - (dmin min), a byte scale | min << 4 */
 };
 
@@ -98,9 +101,9 @@ static inline size_t nib_scale_columns(enum nib_scale_form form)
     return form >= NIB_SCALE_I8_16 ? 16 : 32;
 }
 
-static inline bool nib_scale_has_min(enum nib_scale_form form, bool has_min_plane)
+static inline bool nib_pack_has_min(const struct nib_pack_info *info)
 {
-    return has_min_plane || form == NIB_SCALE_U4_16;
+    return info->min || info->form == NIB_SCALE_U4_16;
 }
 
 /* Byte offsets inside a group; the codes are at 0. */

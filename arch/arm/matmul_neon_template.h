@@ -163,7 +163,7 @@ INLINE void stream_tile(const struct nib_matmul *m, size_t g, size_t t0, const i
                         const struct nib_pack_info *info)
 {
     const bool of_16 = nib_scale_columns(info->form) == 16;
-    const bool has_min = nib_scale_has_min(info->form, info->min);
+    const bool has_min = nib_pack_has_min(info);
     const int n_parts = of_16 ? 2 : 1;
     const uint8_t *group = m->w->data + g * m->w->planes.n_bytes;
     float32x4_t acc[QUADS][STREAM_TOKENS];
@@ -251,7 +251,7 @@ INLINE void expand_chunk(struct chunk *out, const struct nib_matrix *w, const ui
                 const struct scales s = load_scales(&at, info, quad, begin + i, part);
                 const size_t run = i * (size_t)n_parts + (size_t)part;
                 vst1q_f32(out->scale + run * NIB_GROUP + 4 * quad, s.scale);
-                if (nib_scale_has_min(info->form, info->min))
+                if (nib_pack_has_min(info))
                     vst1q_f32(out->min + run * NIB_GROUP + 4 * quad, s.min);
             }
         }
@@ -543,7 +543,7 @@ TILES(tiles_16_bytes, true, false, 2)
 
 INLINE tile_fn *const *tiles_of(const struct nib_pack_info *info)
 {
-    const bool has_min = nib_scale_has_min(info->form, info->min), is_byte = info->bits > 6;
+    const bool has_min = nib_pack_has_min(info), is_byte = info->bits > 6;
     if (nib_scale_columns(info->form) == 16)
         return has_min ? tiles_16_min : is_byte ? tiles_16_bytes : tiles_16;
     return has_min ? tiles_32_min : is_byte ? tiles_32_bytes : tiles_32;
@@ -689,23 +689,6 @@ INLINE void matmul_floats(const struct nib_matmul *m, const enum nib_pack pack)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-#define FLOAT_TYPES(X) X(F32) X(F16) X(BF16)
-#define QUANTISED_TYPES(X)                                                                         \
-    X(Q4_0)                                                                                        \
-    X(Q4_1)                                                                                        \
-    X(Q5_0)                                                                                        \
-    X(Q5_1)                                                                                        \
-    X(Q8_0)                                                                                        \
-    X(IQ4_NL)                                                                                      \
-    X(MXFP4)                                                                                       \
-    X(Q2_K)                                                                                        \
-    X(Q3_K)                                                                                        \
-    X(Q4_K)                                                                                        \
-    X(Q5_K)                                                                                        \
-    X(Q6_K)                                                                                        \
-    X(IQ4_XS)                                                                                      \
-    X(I8)
-
 #define FLOAT_MATMUL(type)                                                                         \
     static void matmul_##type(const struct nib_matmul *m)                                          \
     {                                                                                              \
@@ -723,11 +706,11 @@ INLINE void matmul_floats(const struct nib_matmul *m, const enum nib_pack pack)
     }
 #define ENTRY(type) k->matmul[NIB_PACK_##type] = matmul_##type;
 
-FLOAT_TYPES(FLOAT_MATMUL)
-QUANTISED_TYPES(QUANTISED_MATMUL)
+NIB_FLOAT_PACKS(FLOAT_MATMUL)
+NIB_CODE_PACKS(QUANTISED_MATMUL)
 
 void MATMUL_INIT(struct nib_kernels *k)
 {
-    FLOAT_TYPES(ENTRY)
-    QUANTISED_TYPES(ENTRY)
+    NIB_FLOAT_PACKS(ENTRY)
+    NIB_CODE_PACKS(ENTRY)
 }

@@ -56,7 +56,7 @@ static void quantised_tile(const struct nib_matmul *m, size_t g, size_t t0, size
     const int zero = info->zero_shift ? 1 << info->zero_shift : 0;
     const size_t part = nib_scale_columns(info->form);
     const int32_t *nsum = part == 16 ? x->nsum_half : x->nsum;
-    const bool has_min = nib_scale_has_min(info->form, info->min);
+    const bool has_min = nib_pack_has_min(info);
     float acc[TOKENS][NIB_GROUP] = {{0}};
 
     for (size_t k = 0; k < w->n_cols; k += part) {

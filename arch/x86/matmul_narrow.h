@@ -85,7 +85,7 @@ INLINE void narrow_tile(const struct nib_matmul *m, size_t g, size_t row, size_t
     const size_t n_blocks = w->n_cols / NIB_BLOCK;
     const uint8_t *group = w->data + g * w->planes.n_bytes;
     const bool is_half = nib_scale_columns(info->form) == 16;
-    const bool has_min = nib_scale_has_min(info->form, info->min);
+    const bool has_min = nib_pack_has_min(info);
     const int n_runs = is_half ? 2 : 1;
     const int32_t *nsum = (is_half ? x->nsum_half : x->nsum) + t0;
     vfloat acc[MATMUL_NARROW];

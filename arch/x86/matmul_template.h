@@ -101,35 +101,23 @@ INLINE void matmul_codes(const struct nib_matmul *m, const enum nib_pack pack)
         matmul_narrow(m, &nib_packs[pack]);
 }
 
-#define ENTRY(function, pack, NAME)                                                                \
+#define FLOAT_MATMUL(pack)                                                                         \
     static void matmul_##pack(const struct nib_matmul *m)                                          \
     {                                                                                              \
-        function(m, NIB_PACK_##NAME);                                                              \
+        matmul_floats(m, NIB_PACK_##pack);                                                         \
     }
-#define ENTRIES(X)                                                                                 \
-    X(matmul_floats, f32, F32)                                                                     \
-    X(matmul_floats, f16, F16)                                                                     \
-    X(matmul_floats, bf16, BF16)                                                                   \
-    X(matmul_codes, q4_0, Q4_0)                                                                    \
-    X(matmul_codes, q4_1, Q4_1)                                                                    \
-    X(matmul_codes, q5_0, Q5_0)                                                                    \
-    X(matmul_codes, q5_1, Q5_1)                                                                    \
-    X(matmul_codes, q8_0, Q8_0)                                                                    \
-    X(matmul_codes, iq4_nl, IQ4_NL)                                                                \
-    X(matmul_codes, mxfp4, MXFP4)                                                                  \
-    X(matmul_codes, q2_k, Q2_K)                                                                    \
-    X(matmul_codes, q3_k, Q3_K)                                                                    \
-    X(matmul_codes, q4_k, Q4_K)                                                                    \
-    X(matmul_codes, q5_k, Q5_K)                                                                    \
-    X(matmul_codes, q6_k, Q6_K)                                                                    \
-    X(matmul_codes, iq4_xs, IQ4_XS)                                                                \
-    X(matmul_codes, i8, I8)
+#define CODE_MATMUL(pack)                                                                          \
+    static void matmul_##pack(const struct nib_matmul *m)                                          \
+    {                                                                                              \
+        matmul_codes(m, NIB_PACK_##pack);                                                          \
+    }
+#define ENTRY(pack) k->matmul[NIB_PACK_##pack] = matmul_##pack;
 
-ENTRIES(ENTRY)
+NIB_FLOAT_PACKS(FLOAT_MATMUL)
+NIB_CODE_PACKS(CODE_MATMUL)
 
 void MATMUL_INIT(struct nib_kernels *k)
 {
-#define FILL(function, pack, NAME) k->matmul[NIB_PACK_##NAME] = matmul_##pack;
-    ENTRIES(FILL)
-#undef FILL
+    NIB_FLOAT_PACKS(ENTRY)
+    NIB_CODE_PACKS(ENTRY)
 }

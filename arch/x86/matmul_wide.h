@@ -27,7 +27,7 @@ struct wide_chunk {
     _Alignas(64) uint8_t bytes[WIDE_VECTORS][WIDE_COLS / 4][LANES * 4];
     float scale[WIDE_RUNS][WIDE_ROWS];
     float min[WIDE_RUNS][WIDE_ROWS];
-    const uint8_t *codes[WIDE_VECTORS]; /* strips, WIDE_STRIDE apart */
+    const uint8_t *codes[WIDE_VECTORS]; /* strips, stride apart */
     size_t stride;
     size_t first_block, n_blocks;
     int32_t start[WIDE_RUNS][WIDE_TOKENS]; /* what the zero point takes off each token's sum */
@@ -51,7 +51,7 @@ INLINE void wide_unpack(struct wide_chunk *c, const struct nib_matrix *w,
                         const size_t rows[WIDE_VECTORS], const struct nib_pack_info *info)
 {
     const bool is_half = nib_scale_columns(info->form) == 16;
-    const bool has_min = nib_scale_has_min(info->form, info->min);
+    const bool has_min = nib_pack_has_min(info);
     const size_t n_runs = is_half ? 2 : 1;
     c->stride = info->codes == 512 ? 64 : LANES * 4;
     for (int v = 0; v < WIDE_VECTORS; v++) {
@@ -231,7 +231,7 @@ WIDE_TILES(tiles_zero_half_8, 8, true, false)
 INLINE wide_tiles_fn *wide_tiles_of(const struct nib_pack_info *info)
 {
     const bool is_half = nib_scale_columns(info->form) == 16;
-    const bool has_min = nib_scale_has_min(info->form, info->min);
+    const bool has_min = nib_pack_has_min(info);
 #if !MATMUL_VNNI
     if (info->bits == 8)
         return is_half ? tiles_zero_half_8 : tiles_zero_8;
@@ -253,7 +253,7 @@ INLINE void wide_rows(const struct nib_matmul *m, const size_t rows[WIDE_VECTORS
     _Alignas(64) float sums[WIDE_TOKENS][WIDE_ROWS];
     struct wide_chunk chunk;
     wide_tiles_fn *const tiles = wide_tiles_of(info);
-    const bool has_zero = !nib_scale_has_min(info->form, info->min);
+    const bool has_zero = !nib_pack_has_min(info);
     const size_t n_blocks = m->w->n_cols / NIB_BLOCK;
     const size_t n_chunks = (n_blocks + WIDE_BLOCKS - 1) / WIDE_BLOCKS;
     memset(sums, 0, n * sizeof(*sums));
