@@ -31,13 +31,29 @@ enum nib_gguf_type {
     NIB_GGUF_F64,
 };
 
+/*
+ * Where the values of a tensor lie that is not one run of memory, as in a Hugging Face folder
+ * (src/hf/): value (row, column) of slice i (of dims[2]: an expert) is at
+ *
+ *     slices[i] + (rows ? rows[row] : row) * row_stride + column * value_stride
+ *
+ * The values of a tensor of one dimension are rows of one column.  Only of float types.
+ */
+struct nib_tensor_view {
+    const uint8_t *const *slices;    /* [dims[2]] */
+    const uint32_t *rows;            /* [rows of a slice], or NULL: as they lie */
+    size_t row_stride, value_stride; /* bytes */
+    float plus;                      /* is added to every value */
+};
+
 struct nib_gguf_tensor {
     const char *name; /* zero-terminated, printable, unique */
     enum nib_type type;
-    uint32_t n_dims;  /* 1..4 */
-    uint64_t dims[4]; /* columns first; unused ones are 1 */
-    const uint8_t *data;
+    uint32_t n_dims;     /* 1..4 */
+    uint64_t dims[4];    /* columns first; unused ones are 1 */
+    const uint8_t *data; /* NULL: see view */
     size_t n_bytes;
+    const struct nib_tensor_view *view; /* or NULL */
 };
 
 enum nib_status nib_gguf_open(struct nib_gguf **out, const char *path, struct nib_error *err);
@@ -50,6 +66,16 @@ const struct nib_gguf_tensor *nib_gguf_find(const struct nib_gguf *gguf,
                                             const char *name); /* or NULL */
 size_t nib_gguf_key_count(const struct nib_gguf *gguf);
 const char *nib_gguf_key(const struct nib_gguf *gguf, size_t i);
+
+/*
+ * Rows of a tensor, counted over dims[1] * dims[2] * dims[3]; a tensor of one dimension is a single
+ * row.  nib_tensor_row(): the bytes of a row where they lie together as the type has them, else
+ * NULL.  nib_tensor_floats(): values [begin, end) of a row, of a float type.
+ */
+const uint8_t *nib_tensor_row(const struct nib_gguf_tensor *tensor, uint64_t row);
+void nib_tensor_floats(const struct nib_gguf_tensor *tensor, uint64_t row, size_t begin, size_t end,
+                       float *out);
+
 /* The i-th value as readable text, cut to about `cap` bytes, control characters escaped. */
 void nib_gguf_value_text(const struct nib_gguf *gguf, size_t i, char *out, size_t cap);
 
