@@ -107,13 +107,14 @@ static bool make_attention(struct attention *a, const struct attention_case *c)
         .d_head = HEAD,
         .n_rot = HEAD,
         .norm_eps = 1e-5f,
-        .score_scale = 0.125f,
+        .rope = {{.base = 10000, .magnitude = 1}},
     };
     if (nib_cpu_plan_create(&a->plan, 1, NULL) != NIB_OK ||
         nib_team_create(&w->team, a->plan, NULL) != NIB_OK || !make_cache(a, c))
         return false;
     for (size_t r = 0; r < c->n_rows; r++)
         a->rows[r] = (struct nib_row){.position = (uint32_t)(c->n_keys - c->n_rows + r)};
+    a->weights.scale = 0.125f;
     w->model = &a->model;
     w->cache = &a->cache;
     w->rows = a->rows;
@@ -121,12 +122,13 @@ static bool make_attention(struct attention *a, const struct attention_case *c)
     w->q = random_buffer(c->n_rows, HEADS * HEAD);
     w->k = random_buffer(c->n_rows, KV_HEADS * HEAD);
     w->v = random_buffer(c->n_rows, KV_HEADS * HEAD);
-    w->cosine = random_buffer(c->n_rows, HEAD);
-    w->sine = random_buffer(c->n_rows, HEAD);
+    w->cosine[0] = random_buffer(c->n_rows, HEAD);
+    w->sine[0] = random_buffer(c->n_rows, HEAD);
     a->step = (struct nib_step){.work = w, .kernels = &a->model.kernels, .n_threads = 1};
     a->step.attend =
         aligned_alloc(64, nib_attention_scratch_bytes(&a->model.config) / 64 * 64 + 64);
-    return w->q.data && w->k.data && w->v.data && w->cosine.data && w->sine.data && a->step.attend;
+    return w->q.data && w->k.data && w->v.data && w->cosine[0].data && w->sine[0].data &&
+           a->step.attend;
 }
 
 static void free_attention(struct attention *a)
@@ -135,8 +137,8 @@ static void free_attention(struct attention *a)
     free(w->q.data);
     free(w->k.data);
     free(w->v.data);
-    free(w->cosine.data);
-    free(w->sine.data);
+    free(w->cosine[0].data);
+    free(w->sine[0].data);
     free(a->step.attend);
     nib_team_free(w->team);
     nib_cpu_plan_free(a->plan);

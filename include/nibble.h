@@ -112,6 +112,10 @@ struct nib_model_params {
     /* "scalar"; "avx2", "avxvnni", "avx512", "avx512vnni"; "neon", "dotprod", "i8mm"; NULL: the
      * environment's NIBBLE_ISA, else the best that this CPU has */
     const char *isa;
+    /* What the weights become: "q4", "q5", "q6", "q8", "f16", "bf16", "f32", or a mix that
+     * nib_quantize() knows.  NULL: as the file has them, those of a Hugging Face folder "q8".
+     * Weights that are quantised already become floats where these are asked for, else stay. */
+    const char *type;
     int n_threads;             /* for packing; 0: nib_machine_query()'s n_threads */
     nib_progress_fn *progress; /* may be NULL */
     void *progress_data;

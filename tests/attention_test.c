@@ -177,7 +177,7 @@ static float *attend(const struct problem *p, const struct nib_kernels *kernels,
                                     partial_floats * sizeof(float)),
                  .n_done = zeroed(NIB_MAX_SPLIT_RUNS * p->n_kv_heads * sizeof(unsigned)),
                  .scratch_bytes = (nib_attention_scratch_bytes(&model.config) + 63) / 64 * 64},
-        .weights = {.rule = p->rule},
+        .weights = {.rule = p->rule, .scale = score_scale(p)},
     };
     stage.work.scratch = zeroed(stage.work.scratch_bytes * MAX_THREADS);
     for (size_t r = 0; r < p->n_rows; r += chunk) {

@@ -65,7 +65,6 @@ static void test_values_of_another_kind_leave_the_output_alone(void **state)
     assert_false(nib_gguf_strings(g, "a.text", &n));
     assert_false(nib_gguf_strings(g, "a.i16s", &n));
     assert_false(nib_gguf_ints(g, "a.floats", &n));
-    assert_false(nib_gguf_ints(g, "a.bools", &n));
     assert_false(nib_gguf_ints(g, "a.u64s", &n)); /* one does not fit */
     assert_false(nib_gguf_ints(g, "a.nested", &n));
     assert_false(nib_gguf_floats(g, "a.i16s", &n));

@@ -246,14 +246,14 @@ static void test_rope_factors_hold_the_linear_scale(void **state)
     struct model_draft d;
     draft_init(&d);
     struct nib_model *model = open_good(&d);
-    assert_null(model->rope_factors);
+    assert_null(model->config.rope[NIB_ROPE_GLOBAL].factors);
     nib_model_close(model);
 
     draft_float(&d, "llama.rope.scaling.factor", 4);
     draft_string(&d, "llama.rope.scaling.type", "linear");
     model = open_good(&d);
     for (size_t i = 0; i < DRAFT_D_HEAD / 2; i++)
-        assert_true(model->rope_factors[i] == 4);
+        assert_true(model->config.rope[NIB_ROPE_GLOBAL].factors[i] == 4);
     nib_model_close(model);
 
     static const float freqs[] = {1, 1, 1.5f, 2, 3, 8, 8, 8};
@@ -261,13 +261,13 @@ static void test_rope_factors_hold_the_linear_scale(void **state)
     draft_tensor(&d, "rope_freqs.weight")->values = freqs;
     model = open_good(&d);
     for (size_t i = 0; i < DRAFT_D_HEAD / 2; i++)
-        assert_true(model->rope_factors[i] == 4 * freqs[i]);
+        assert_true(model->config.rope[NIB_ROPE_GLOBAL].factors[i] == 4 * freqs[i]);
     nib_model_close(model);
 
     draft_string(&d, "llama.rope.scaling.type", "none");
     model = open_good(&d);
     for (size_t i = 0; i < DRAFT_D_HEAD / 2; i++)
-        assert_true(model->rope_factors[i] == freqs[i]);
+        assert_true(model->config.rope[NIB_ROPE_GLOBAL].factors[i] == freqs[i]);
     nib_model_close(model);
 
     static const float bad[][8] = {{1, 1, NAN, 1, 1, 1, 1, 1},

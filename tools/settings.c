@@ -19,6 +19,10 @@ const struct nib_option nib_options_common[] = {
      NIB_OPTION_TEXT, &nib_settings.model, 0, 0, false, NULL},
     {NULL, "--isa", NULL, "NAME", "use no more than this instruction set (nibble --version lists)",
      NIB_OPTION_TEXT, &nib_settings.isa, 0, 0, false, NULL},
+    {NULL, "--type", NULL, "TYPE",
+     "what the weights become: q4, q5, q6, q8, f16, bf16, f32, or a mix as Q4_K_M; without it as "
+     "the file has them, of a Hugging Face folder q8",
+     NIB_OPTION_TEXT, &nib_settings.type, 0, 0, false, NULL},
     {NULL, "--color", NULL, "WHEN", "auto, always or never", NIB_OPTION_CHOICE,
      &nib_settings.colour, 0, 0, false, colours},
     {"-q", "--quiet", NULL, NULL, "no timings, notes and bars", NIB_OPTION_ON,
@@ -60,8 +64,9 @@ const struct nib_option nib_options_chat[] = {
      &nib_settings.system, 0, 0, false, NULL},
     {"-sysf", "--system-prompt-file", NULL, "FILE", "read the system message from here",
      NIB_OPTION_TEXT, &nib_settings.system_file, 0, 0, false, NULL},
-    {NULL, "--chat-template-file", NULL, "FILE", "a Jinja template instead of the model's own",
-     NIB_OPTION_TEXT, &nib_settings.template_file, 0, 0, false, NULL},
+    {NULL, "--chat-template", "--chat-template-file", "FILE",
+     "a Jinja template instead of the model's own", NIB_OPTION_TEXT, &nib_settings.template_file, 0,
+     0, false, NULL},
     {0},
 };
 
@@ -124,6 +129,7 @@ int nib_settings_open_model(struct nib_model **out)
     nib_model_params_init(&params);
     if (nib_settings.isa)
         params.isa = nib_settings.isa;
+    params.type = nib_settings.type;
     params.n_threads = (int)nib_settings.n_threads;
     params.progress = nib_progress_update;
     params.progress_data = &progress;

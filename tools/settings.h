@@ -10,7 +10,7 @@
 #include "terminal.h"
 
 struct nib_settings {
-    const char *model, *isa;
+    const char *model, *isa, *type;
     int64_t n_threads, n_ctx, n_batch;
     int type_k, type_v; /* indices into nib_choices_kv */
     bool kv_cache;

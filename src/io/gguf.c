@@ -443,6 +443,7 @@ static enum nib_status place_tensors(const struct nib_gguf_cursor *c, struct ent
             return status;
         gguf->tensors[i] = entries[i].tensor;
         gguf->tensors[i].name = gguf->tensor_names.text + entries[i].name;
+        gguf->tensors[i].view = NULL;
     }
     gguf->n_tensors = n;
     return nib_gguf_index_create(&gguf->tensors_by_name, gguf->tensors, n, sizeof(*gguf->tensors),

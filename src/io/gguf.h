@@ -90,8 +90,8 @@ bool nib_gguf_int(const struct nib_gguf *gguf, const char *key, int64_t *out);
 bool nib_gguf_float(const struct nib_gguf *gguf, const char *key, double *out);
 bool nib_gguf_bool(const struct nib_gguf *gguf, const char *key, bool *out);
 
-/* Arrays: the count if the key is an array of strings / integers (of any width) / F32, else false.
- */
+/* Arrays: the count if the key is an array of strings / integers (of any width, or bools) / F32,
+ * else false. */
 bool nib_gguf_strings(const struct nib_gguf *gguf, const char *key, size_t *n);
 bool nib_gguf_ints(const struct nib_gguf *gguf, const char *key, size_t *n);
 bool nib_gguf_floats(const struct nib_gguf *gguf, const char *key, size_t *n);

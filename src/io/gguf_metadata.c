@@ -157,6 +157,7 @@ static int64_t load_int(enum nib_gguf_type type, const char *data, size_t i)
 {
     switch (type) {
     case NIB_GGUF_U8:
+    case NIB_GGUF_BOOL:
         return LOAD(uint8_t, data, i);
     case NIB_GGUF_I8:
         return LOAD(int8_t, data, i);
@@ -267,7 +268,7 @@ bool nib_gguf_strings(const struct nib_gguf *gguf, const char *key, size_t *n)
 bool nib_gguf_ints(const struct nib_gguf *gguf, const char *key, size_t *n)
 {
     const struct nib_gguf_pair *pair = find_array(gguf, key);
-    if (!pair || !is_integer(pair->element))
+    if (!pair || !(is_integer(pair->element) || pair->element == NIB_GGUF_BOOL))
         return false;
     if (pair->element == NIB_GGUF_U64)
         for (size_t i = 0; i < pair->n; i++)
@@ -303,7 +304,7 @@ void nib_gguf_copy_strings(const struct nib_gguf *gguf, const char *key, struct 
 void nib_gguf_copy_ints(const struct nib_gguf *gguf, const char *key, int64_t *out)
 {
     const struct nib_gguf_pair *pair = find_array(gguf, key);
-    assert(pair && is_integer(pair->element));
+    assert(pair && (is_integer(pair->element) || pair->element == NIB_GGUF_BOOL));
     for (size_t i = 0; i < pair->n; i++)
         out[i] = load_int(pair->element, pair->value.data, i);
 }

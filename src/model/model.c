@@ -59,9 +59,31 @@ static enum nib_status choose_family(struct nib_model *model, const struct nib_g
                     nib_gguf_path(gguf), shown, nib_family_list());
 }
 
+/* The end token of a model without a tokenizer, whose sequences are ids. */
+static enum nib_status read_end(struct nib_model *model, const struct nib_gguf *gguf,
+                                struct nib_error *err)
+{
+    static const char key[] = "tokenizer.ggml.eos_token_id";
+    int64_t id = -1;
+    if (nib_gguf_has(gguf, key) &&
+        (!nib_gguf_int(gguf, key, &id) || id < 0 || id >= model->config.n_vocab))
+        return nib_fail(err, NIB_ERROR_FILE,
+                        "%s: %s is no id of the vocabulary, expected 0 to %u; get the file again",
+                        nib_gguf_path(gguf), key, model->config.n_vocab - 1);
+    model->info.eos_id = (int32_t)id;
+    return NIB_OK;
+}
+
 static enum nib_status open_tokenizer(struct nib_model *model, const struct nib_gguf *gguf,
                                       struct nib_error *err)
 {
+    static const char *const keys[] = {"tokenizer.ggml.model", "tokenizer.huggingface.json",
+                                       "nibble.tokenizer.model"};
+    bool has_tokenizer = false;
+    for (size_t i = 0; i < NIB_COUNT(keys); i++)
+        has_tokenizer |= nib_gguf_has(gguf, keys[i]);
+    if (!has_tokenizer)
+        return read_end(model, gguf, err);
     const enum nib_status status = nib_tokenizer_from_gguf(&model->tokenizer, gguf, err);
     if (status != NIB_OK)
         return status;
@@ -78,7 +100,14 @@ static void fill_info(struct nib_model *model)
 {
     struct nib_model_info *info = &model->info;
     const struct nib_config *c = &model->config;
-    const struct nib_tokenizer_info *t = nib_tokenizer_info(model->tokenizer);
+    const struct nib_tokenizer_info none = {.kind = "",
+                                            .pre_tokenizer = "",
+                                            .n_vocab = c->n_vocab,
+                                            .bos_id = -1,
+                                            .eos_id = info->eos_id,
+                                            .unk_id = -1};
+    const struct nib_tokenizer_info *t =
+        model->tokenizer ? nib_tokenizer_info(model->tokenizer) : &none;
     info->family = model->family->name;
     info->tokenizer = t->kind;
     info->pre_tokenizer = t->pre_tokenizer;
@@ -151,6 +180,7 @@ void nib_model_close(struct nib_model *model)
     nib_tokenizer_free(model->tokenizer);
     nib_os_free(model->arena, model->arena_bytes);
     nib_facts_free(model);
+    free(model->slopes);
     free(model->layers);
     free(model);
 }
@@ -193,9 +223,22 @@ bool nib_model_metadata(const struct nib_model *model, size_t i, const char **ke
 
 /* ---- text and ids ---------------------------------------------------------------------------- */
 
+static enum nib_status check_tokenizer(const struct nib_model *model, struct nib_error *err)
+{
+    if (model->tokenizer)
+        return NIB_OK;
+    return nib_fail(err, NIB_ERROR_ARGUMENT,
+                    "this model came without a tokenizer, so it takes ids only (--ids); put its "
+                    "tokenizer.json or tokenizer.model beside it for text");
+}
+
 enum nib_status nib_tokenize(const struct nib_model *model, const char *text, size_t n_bytes,
                              unsigned flags, int32_t **ids, size_t *n_ids, struct nib_error *err)
 {
+    *ids = NULL;
+    *n_ids = 0;
+    if (check_tokenizer(model, err) != NIB_OK)
+        return NIB_ERROR_ARGUMENT;
     return nib_tokenizer_encode(model->tokenizer, (struct nib_str){text, n_bytes}, flags, ids,
                                 n_ids, err);
 }
@@ -203,22 +246,30 @@ enum nib_status nib_tokenize(const struct nib_model *model, const char *text, si
 enum nib_status nib_detokenize(const struct nib_model *model, const int32_t *ids, size_t n_ids,
                                unsigned flags, char **text, size_t *n_bytes, struct nib_error *err)
 {
+    *text = NULL;
+    *n_bytes = 0;
+    if (check_tokenizer(model, err) != NIB_OK)
+        return NIB_ERROR_ARGUMENT;
     return nib_tokenizer_decode(model->tokenizer, ids, n_ids, flags, text, n_bytes, err);
 }
 
 const char *nib_token_name(const struct nib_model *model, int32_t id)
 {
-    return nib_tokenizer_name(model->tokenizer, id);
+    return model->tokenizer ? nib_tokenizer_name(model->tokenizer, id) : NULL;
 }
 
 bool nib_token_is_end(const struct nib_model *model, int32_t id)
 {
-    return nib_tokenizer_is_end(model->tokenizer, id);
+    return model->tokenizer ? nib_tokenizer_is_end(model->tokenizer, id)
+                            : id >= 0 && id == model->info.eos_id;
 }
 
 enum nib_status nib_text_stream_create(struct nib_text_stream **out, const struct nib_model *model,
                                        struct nib_error *err)
 {
+    *out = NULL;
+    if (check_tokenizer(model, err) != NIB_OK)
+        return NIB_ERROR_ARGUMENT;
     return nib_text_stream_create_from(out, model->tokenizer, err);
 }
 

@@ -15,17 +15,48 @@ struct nib_step;
 
 /* ---- numbers from the file, checked against one table of ranges (config.c) ------------------- */
 
-enum { NIB_MAX_GROUP = 128 }; /* query heads that share a KV head */
+enum {
+    NIB_MAX_GROUP = 128, /* query heads that share a KV head */
+    NIB_MAX_EXPERTS_USED = 64,
+};
+
+enum { NIB_ROPE_GLOBAL, NIB_ROPE_LOCAL, NIB_ROPE_COUNT, NIB_ROPE_NONE = NIB_ROPE_COUNT };
+
+/* A set of frequencies that positions are rotated by (positions.h). */
+struct nib_rope {
+    enum nib_rope_scaling {
+        NIB_SCALING_NONE,    /* or linear, which is in the factors */
+        NIB_SCALING_DYNAMIC, /* a larger base for contexts above n_ctx_original */
+        NIB_SCALING_YARN,
+        NIB_SCALING_LONG, /* other factors for contexts above n_ctx_original */
+    } scaling;
+    float base;
+    float factor;               /* of dynamic and yarn */
+    float magnitude;            /* cosine and sine are multiplied by it */
+    float beta_fast, beta_slow; /* of yarn */
+    uint32_t n_ctx_original;
+    const float *factors; /* [n_rot / 2] that divide the frequencies, or NULL */
+    const float *long_factors;
+};
 
 struct nib_config {
     uint32_t n_vocab, n_ctx, n_layers, n_embd, n_ff;
     uint32_t n_heads, n_kv_heads; /* n_heads is a multiple of n_kv_heads */
     uint32_t d_head;              /* of q, k and v */
-    uint32_t n_rot;               /* values of a head that are rotated: even, <= d_head */
+    uint32_t n_rot; /* values of a head that are rotated: even, <= d_head; 0 without rotation */
+    enum nib_activation activation;
     float norm_eps;
-    float rope_base;
-    float rope_scale;  /* linear scaling; part of nib_model.rope_factors already */
+    float rope_scale;  /* linear scaling; part of nib_rope.factors already */
     float score_scale; /* q is multiplied by it before the dot with k: 1 / sqrt(d_head) */
+    float embedding_scale, residual_scale, logit_scale; /* 1: nothing to do, as below 0 */
+    float score_cap, logit_cap;                         /* soft caps */
+    float clamp_qkv;                                    /* q, k and v are kept within +- this */
+    float alibi_bias; /* the steepest slope is 2^-(alibi_bias / n_heads), ... */
+    uint32_t window;  /* of the layers that have one */
+    bool is_parallel; /* attention and feed-forward side by side */
+    struct nib_rope rope[NIB_ROPE_COUNT];
+    uint32_t n_experts, n_experts_used, n_ff_expert, n_ff_shared;
+    bool renormalizes_experts; /* the weights of the chosen experts are made to sum to 1 */
 };
 
 /* ---- weights --------------------------------------------------------------------------------- */
@@ -55,47 +86,91 @@ struct nib_norm {
     const float *w, *b;
 };
 
+/* Of q or k, before they are rotated. */
+struct nib_head_norm {
+    struct nib_norm norm;
+    uint32_t stride; /* between the weights of heads; 0: all heads share d_head of them */
+    bool is_whole;   /* over all heads together */
+};
+
 struct nib_attention_weights {
-    struct nib_linear q, k, v, o;   /* q, k, v: rows of one head together, see rope_pairs */
-    struct nib_norm q_norm, k_norm; /* over a head's d_head values */
+    struct nib_linear q, k, v, o; /* q, k, v: rows of one head together, see rope_pairs */
+    struct nib_head_norm q_norm, k_norm;
     struct nib_attention_rule rule; /* zeroed: causal */
+    int rope;                       /* NIB_ROPE_... */
+    float scale;                    /* nib_config.score_scale, or this layer's own */
 };
 
 struct nib_ffn_weights {
     struct nib_linear gate, up, down; /* no gate: down(activation(up x)) */
 };
 
+/* Matrices of one shape behind each other, without biases. */
+struct nib_expert_stack {
+    struct nib_matrix first;
+    size_t n_bytes; /* from one to the next */
+};
+
+/* A mixture of experts: each token goes to the n_experts_used that the router likes best. */
+struct nib_moe_weights {
+    struct nib_linear router; /* [n_experts, n_embd] */
+    struct nib_expert_stack gate, up, down;
+    struct nib_ffn_weights shared; /* for every token, times sigmoid(shared_gate x); or absent */
+    struct nib_linear shared_gate; /* [1, n_embd] */
+};
+
+/* What is absent is skipped. */
 struct nib_layer {
     struct nib_norm attn_norm;
     struct nib_attention_weights attn;
+    struct nib_norm attn_post_norm; /* of what attention adds */
     struct nib_norm ffn_norm;
-    struct nib_ffn_weights ffn;
+    struct nib_ffn_weights ffn; /* one of both */
+    struct nib_moe_weights moe;
+    struct nib_norm ffn_post_norm;
 };
 
 /* ---- families (families/): what is true of a kind of model, as data -------------------------- */
 
 enum nib_norm_kind { NIB_NORM_RMS, NIB_NORM_LAYER };
 
-/* Which slot of nib_layer (or, outside of layers, of nib_model) a tensor of the file fills. */
+/*
+ * Which slot of nib_layer a tensor of the file fills: the rows [first_row, first_row + n_rows) of
+ * blk.N.NAME.weight and, perhaps, .bias.  Fused matrices stand in the table once for each part.
+ */
 struct nib_tensor_name {
-    const char *name; /* "attn_q": the file has blk.N.attn_q.weight and perhaps .bias */
-    size_t slot;      /* offsetof in struct nib_layer / struct nib_model */
-    enum { NIB_SLOT_LINEAR, NIB_SLOT_NORM } kind;
-    uint32_t (*n_rows)(const struct nib_config *); /* of a linear; of a norm: its length */
-    uint32_t (*n_cols)(const struct nib_config *); /* NULL for norms */
+    const char *name; /* "attn_q" */
+    size_t slot;      /* offsetof in struct nib_layer */
+    enum { NIB_SLOT_LINEAR, NIB_SLOT_NORM, NIB_SLOT_HEAD_NORM, NIB_SLOT_EXPERTS } kind;
+    uint32_t (*n_rows)(const struct nib_config *);    /* of a linear; of a norm: its length */
+    uint32_t (*n_cols)(const struct nib_config *);    /* NULL for norms */
+    uint32_t (*first_row)(const struct nib_config *); /* NULL: 0 */
     bool is_optional;
     bool is_rotated; /* rows are heads of q or k: see rope_pairs */
 };
 
+/* Numbers that files of a family do not give, as they are in its code. */
 struct nib_family {
     const char *name; /* general.architecture */
     enum nib_norm_kind norm;
-    enum nib_activation activation;
+    enum nib_activation activation; /* unless the file says otherwise */
     /* The file's q and k rows are ordered for rotation of neighbours (2i, 2i + 1).  They are packed
      * in the order of halves (i, n_rot / 2 + i), so that one rotation serves all families. */
     bool rope_pairs;
-    void (*layer)(struct nib_step *step, const struct nib_layer *layer);
-    const struct nib_tensor_name *layer_tensors; /* ends with name NULL */
+    enum { NIB_POSITIONS_ROTATED, NIB_POSITIONS_LEARNED, NIB_POSITIONS_NONE } positions;
+    bool is_parallel;          /* unless the file says otherwise */
+    bool scales_embedding;     /* by sqrt(n_embd) */
+    bool divides_logits;       /* logit_scale is a divisor */
+    bool renormalizes_experts; /* unless the file says otherwise */
+    uint32_t window_period;    /* n > 0: each n-th layer has no window */
+    uint32_t no_rope_period;   /* n > 0: each n-th layer is not rotated */
+    float local_rope_base;     /* > 0: layers with a window are rotated by this base */
+    uint32_t
+        wide_scale_layers; /* n > 0: models of n layers scale scores by sqrt(n_heads / n_embd) */
+    float alibi_bias;      /* unless the file says otherwise */
+    bool scales_alibi;     /* the bias is scaled as the scores are */
+    const struct nib_tensor_name *layer_tensors;                    /* ends with name NULL */
+    void (*arrange)(const struct nib_config *, struct nib_layer *); /* after loading; or NULL */
 };
 
 const struct nib_family *nib_family_find(struct nib_str name); /* NULL: unknown */
@@ -116,11 +191,12 @@ struct nib_model {
     struct nib_tokenizer *tokenizer;
 
     struct nib_matrix embedding; /* [n_vocab, n_embd]; rows are read by nib_matrix_row() */
+    struct nib_matrix positions; /* [n_ctx, n_embd], where they are learned */
+    struct nib_norm embedding_norm;
     struct nib_linear output; /* [n_vocab, n_embd]; the embedding's own data where they are tied */
     struct nib_norm final_norm;
     struct nib_layer *layers;
-    const float *rope_factors; /* [n_rot / 2] that divide the frequencies, or NULL:
-                                  rope_freqs.weight times rope_scale */
+    float *slopes; /* [n_heads] of ALiBi; or NULL */
 
     /* One huge-page arena for all packed weights and small tensors. */
     void *arena;
@@ -142,6 +218,10 @@ enum nib_status nib_config_from_gguf(struct nib_config *out, const struct nib_gg
 enum nib_status nib_facts_from_gguf(struct nib_model *model, const struct nib_gguf *gguf,
                                     struct nib_error *err);
 void nib_facts_free(struct nib_model *model);
+
+/* layer_rules.c: what each layer's attention does; fills parts of model->layers. */
+enum nib_status nib_layers_set_rules(struct nib_model *model, const struct nib_gguf *gguf,
+                                     struct nib_error *err);
 
 /* weights.c: checks the shape and type of every tensor the family names, sizes the arena, packs on
  * n_threads threads with progress; fills the numbers of model->info and model->tensors, which

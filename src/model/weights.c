@@ -1,367 +1,243 @@
 /*
- * From the tensors of a file to the weights of a model: every tensor that the family names is
- * checked against the config, gets its place in one arena, and is packed or widened into it.
+ * From the tensors of a file to the weights of a model: types are chosen, tensors checked
+ * (weight_items.c), one arena is filled.
  */
-#include "gguf.h"
-#include "half.h"
-#include "model.h"
 #include "os.h"
 #include "pack_weights.h"
+#include "quantize_plan.h"
+#include "weight_items.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_NAME = 128, ALIGNMENT = 64 };
+/* ---- types ----------------------------------------------------------------------------------- */
 
-/* What becomes of one tensor. */
-struct item {
-    const struct nib_gguf_tensor *tensor;
-    struct nib_matrix matrix;     /* without data */
-    struct nib_matrix *to_matrix; /* one of these two */
-    const float **to_vector;
-    uint32_t length; /* of a vector */
-    bool is_rotated;
-    size_t offset; /* in the arena */
-};
+/* Short names of mixes. */
+static const struct {
+    const char *name, *mix;
+} short_names[] = {{"q4", "Q4_K_M"}, {"q5", "Q5_K_M"}, {"q6", "Q6_K"}, {"q8", "Q8_0"}};
 
-struct loader {
-    struct nib_model *model;
-    const struct nib_gguf *gguf;
-    struct item *items; /* at most one for each tensor of the file */
-    size_t n_items;
-    bool *is_used; /* by the tensor's number in the file */
-    size_t n_bytes;
-    struct nib_error *err;
-};
-
-/* ---- checking -------------------------------------------------------------------------------- */
-
-static size_t tensor_index(const struct loader *l, const struct nib_gguf_tensor *tensor)
+static const struct nib_mix *find_mix(const char *name)
 {
-    return (size_t)(tensor - nib_gguf_tensor(l->gguf, 0));
+    for (size_t i = 0; i < NIB_COUNT(short_names); i++)
+        if (nib_same_word(short_names[i].name, name))
+            name = short_names[i].mix;
+    return nib_mix_find(name);
 }
 
-static const char *type_name(const struct nib_gguf_tensor *tensor)
+static bool is_float_type(enum nib_type type)
 {
-    return nib_type_info(tensor->type)->name;
+    return type == NIB_TYPE_F32 || type == NIB_TYPE_F16 || type == NIB_TYPE_BF16;
 }
 
-/* All types that a matrix may have: "F32, F16, ...". */
-static void list_types(char out[256])
+/*
+ * What the file's tensors become: `name` is a type or mix.  Without one they stay as they are, but
+ * those of a Hugging Face folder, which are seen through views, become int8.  What is quantised
+ * already stays so, unless floats are wanted.
+ */
+static enum nib_status choose_types(enum nib_type *types, const struct nib_gguf *gguf,
+                                    const char *name, struct nib_error *err)
 {
-    size_t n = 0;
-    enum nib_pack pack;
-    for (uint32_t type = 0; type < NIB_TYPE_END && n < 256; type++)
-        if (nib_pack_of_type((enum nib_type)type, &pack))
-            n += (size_t)snprintf(out + n, 256 - n, "%s%s", n > 0 ? ", " : "",
-                                  nib_type_info(type)->name);
-}
-
-static enum nib_status check_shape(const struct loader *l, const struct nib_gguf_tensor *t,
-                                   uint32_t n_rows, uint32_t n_cols)
-{
-    const char *path = nib_gguf_path(l->gguf);
-    static const char next[] = "the file contradicts itself: get it again from its publisher";
-    if (t->dims[2] != 1 || t->dims[3] != 1)
-        return nib_fail(l->err, NIB_ERROR_FILE, "%s: %s: %" PRIu32 " dimensions, expected %d; %s",
-                        path, t->name, t->n_dims, n_rows > 0 ? 2 : 1, next);
-    if (t->dims[1] != (n_rows > 0 ? n_rows : 1))
-        return nib_fail(l->err, NIB_ERROR_FILE,
-                        "%s: %s: %" PRIu64 " rows, expected %" PRIu32 "; %s", path, t->name,
-                        t->dims[1], n_rows > 0 ? n_rows : 1, next);
-    if (t->dims[0] != n_cols)
-        return nib_fail(l->err, NIB_ERROR_FILE, "%s: %s: %" PRIu64 " %s, expected %" PRIu32 "; %s",
-                        path, t->name, t->dims[0], n_rows > 0 ? "columns" : "values", n_cols, next);
-    return NIB_OK;
-}
-
-static enum nib_status fail_missing(const struct loader *l, const char *name)
-{
-    return nib_fail(
-        l->err, NIB_ERROR_FILE,
-        "%s: the tensor %s is missing, without which no %s model runs; get the complete "
-        "file",
-        nib_gguf_path(l->gguf), name, l->model->family->name);
-}
-
-static struct item *add_item(struct loader *l, const struct nib_gguf_tensor *tensor, size_t n_bytes)
-{
-    l->is_used[tensor_index(l, tensor)] = true;
-    struct item *item = &l->items[l->n_items++];
-    *item = (struct item){.tensor = tensor, .offset = l->n_bytes};
-    l->n_bytes += (n_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    return item;
-}
-
-/* A tensor that is not in the file leaves *to as it is. */
-static enum nib_status add_matrix(struct loader *l, const char *name, uint32_t n_rows,
-                                  uint32_t n_cols, bool is_rotated, struct nib_matrix *to)
-{
-    const struct nib_gguf_tensor *t = nib_gguf_find(l->gguf, name);
-    if (!t)
-        return NIB_OK;
-    enum nib_pack pack;
-    if (!nib_pack_of_type(t->type, &pack)) {
-        char types[256];
-        list_types(types);
-        return nib_fail(
-            l->err, NIB_ERROR_FILE,
-            "%s: %s is of type %s, which nibble does not run; it runs %s: use a file of "
-            "this model with one of these",
-            nib_gguf_path(l->gguf), name, type_name(t), types);
+    const size_t n = nib_gguf_tensor_count(gguf);
+    bool has_views = false;
+    for (size_t i = 0; i < n; i++) {
+        types[i] = nib_gguf_tensor(gguf, i)->type;
+        has_views |= nib_gguf_tensor(gguf, i)->view != NULL;
     }
-    const enum nib_status status = check_shape(l, t, n_rows, n_cols);
-    if (status != NIB_OK)
-        return status;
-    const struct nib_matrix matrix = nib_matrix_shape(pack, n_rows, n_cols);
-    struct item *item = add_item(l, t, matrix.n_groups * matrix.planes.n_bytes);
-    item->matrix = matrix;
-    item->to_matrix = to;
-    item->is_rotated = is_rotated;
-    return NIB_OK;
-}
-
-/* A norm's weight, a bias: floats, padded with zeros to whole groups. */
-static enum nib_status add_vector(struct loader *l, const char *name, uint32_t length,
-                                  bool is_rotated, const float **to)
-{
-    const struct nib_gguf_tensor *t = nib_gguf_find(l->gguf, name);
-    if (!t)
+    if (!name && has_views)
+        name = "q8";
+    if (!name)
         return NIB_OK;
-    if (t->type != NIB_TYPE_F32 && t->type != NIB_TYPE_F16 && t->type != NIB_TYPE_BF16)
-        return nib_fail(l->err, NIB_ERROR_FILE,
-                        "%s: %s is of type %s; norms, biases and factors must be F32, F16 or BF16: "
-                        "use another file of this model",
-                        nib_gguf_path(l->gguf), name, type_name(t));
-    const enum nib_status status = check_shape(l, t, 0, length);
-    if (status != NIB_OK)
-        return status;
-    const size_t padded = ((size_t)length + NIB_GROUP - 1) / NIB_GROUP * NIB_GROUP;
-    struct item *item = add_item(l, t, padded * sizeof(float));
-    item->to_vector = to;
-    item->length = length;
-    item->is_rotated = is_rotated;
-    return NIB_OK;
-}
-
-static enum nib_status add_layer_tensor(struct loader *l, uint32_t layer,
-                                        const struct nib_tensor_name *tensor)
-{
-    const struct nib_config *config = &l->model->config;
-    char *const slot = (char *)&l->model->layers[layer] + tensor->slot;
-    const uint32_t n_rows = tensor->n_rows(config);
-    const bool is_rotated = tensor->is_rotated && l->model->family->rope_pairs;
-    char weight[MAX_NAME], bias[MAX_NAME];
-    snprintf(weight, sizeof(weight), "blk.%" PRIu32 ".%s.weight", layer, tensor->name);
-    snprintf(bias, sizeof(bias), "blk.%" PRIu32 ".%s.bias", layer, tensor->name);
-    if (!nib_gguf_find(l->gguf, weight))
-        return tensor->is_optional ? NIB_OK : fail_missing(l, weight);
-
-    if (tensor->kind == NIB_SLOT_NORM) {
-        struct nib_norm *norm = (struct nib_norm *)slot;
-        const enum nib_status status = add_vector(l, weight, n_rows, false, &norm->w);
-        if (status != NIB_OK || l->model->family->norm == NIB_NORM_RMS)
-            return status; /* a bias would be found unused */
-        return add_vector(l, bias, n_rows, false, &norm->b);
-    }
-    struct nib_linear *linear = (struct nib_linear *)slot;
+    const struct nib_mix *mix = find_mix(name);
+    if (!mix)
+        return nib_fail(err, NIB_ERROR_ARGUMENT,
+                        "weights of type \"%.40s\": there are q4, q5, q6, q8, f16, bf16, f32, and "
+                        "the types and mixes that nibble quantize has",
+                        name);
+    struct nib_quantize_choice *choices = calloc(n + 1, sizeof(*choices));
+    if (!choices)
+        return nib_fail_memory(err, (n + 1) * sizeof(*choices), "the types of tensors");
     const enum nib_status status =
-        add_matrix(l, weight, n_rows, tensor->n_cols(config), is_rotated, &linear->w);
-    return status == NIB_OK ? add_vector(l, bias, n_rows, is_rotated, &linear->b) : status;
-}
-
-/* What stands outside of the layers. */
-static enum nib_status add_model_tensors(struct loader *l)
-{
-    struct nib_model *m = l->model;
-    const struct nib_config *c = &m->config;
-    enum nib_status status = NIB_OK;
-    static const char *const required[] = {"token_embd.weight", "output_norm.weight"};
-    for (size_t i = 0; i < NIB_COUNT(required); i++)
-        if (!nib_gguf_find(l->gguf, required[i]))
-            return fail_missing(l, required[i]);
-
-    status = add_matrix(l, required[0], c->n_vocab, c->n_embd, false, &m->embedding);
-    if (status == NIB_OK)
-        status = add_vector(l, required[1], c->n_embd, false, &m->final_norm.w);
-    if (status == NIB_OK && m->family->norm != NIB_NORM_RMS)
-        status = add_vector(l, "output_norm.bias", c->n_embd, false, &m->final_norm.b);
-    if (status == NIB_OK)
-        status = add_matrix(l, "output.weight", c->n_vocab, c->n_embd, false, &m->output.w);
-    if (status == NIB_OK)
-        status = add_vector(l, "output.bias", c->n_vocab, false, &m->output.b);
-    if (status == NIB_OK)
-        status = add_vector(l, "rope_freqs.weight", c->n_rot / 2, false, &m->rope_factors);
+        nib_quantize_plan(choices, gguf, mix, &(struct nib_quantize_params){0}, err);
+    for (size_t i = 0; i < n && status == NIB_OK; i++)
+        if (is_float_type(types[i]) || is_float_type(mix->type))
+            types[i] = choices[i].type;
+    free(choices);
     return status;
-}
-
-static enum nib_status check_all_used(const struct loader *l)
-{
-    for (size_t i = 0; i < nib_gguf_tensor_count(l->gguf); i++)
-        if (!l->is_used[i])
-            return nib_fail(l->err, NIB_ERROR_FILE,
-                            "%s: the tensor %s is not part of the %s family as nibble runs it; a "
-                            "model computed without it would give wrong text: use another model",
-                            nib_gguf_path(l->gguf), nib_gguf_tensor(l->gguf, i)->name,
-                            l->model->family->name);
-    return NIB_OK;
-}
-
-static enum nib_status add_all(struct loader *l)
-{
-    enum nib_status status = add_model_tensors(l);
-    for (uint32_t layer = 0; layer < l->model->config.n_layers; layer++)
-        for (const struct nib_tensor_name *t = l->model->family->layer_tensors;
-             t->name && status == NIB_OK; t++)
-            status = add_layer_tensor(l, layer, t);
-    return status == NIB_OK ? check_all_used(l) : status;
 }
 
 /* ---- filling --------------------------------------------------------------------------------- */
 
-static float read_float(const struct nib_gguf_tensor *t, size_t i)
+static void fill_vector(const struct nib_model *m, const struct nib_weight_item *item)
 {
-    if (t->type == NIB_TYPE_F32) {
-        float x;
-        memcpy(&x, t->data + 4 * i, sizeof(x));
-        return x;
+    const struct nib_config *c = &m->config;
+    const struct nib_gguf_tensor *t = item->tensor;
+    float *out = (float *)((char *)m->arena + item->offset);
+    for (size_t i = 0; i < item->length; i++) {
+        const uint64_t at =
+            item->first_row + (item->is_rotated ? nib_rotated_row(i, c->d_head, c->n_rot) : i);
+        const size_t column = (size_t)(at % t->dims[0]);
+        nib_tensor_floats(t, at / t->dims[0], column, column + 1, &out[i]);
     }
-    uint16_t h;
-    memcpy(&h, t->data + 2 * i, sizeof(h));
-    return t->type == NIB_TYPE_F16 ? nib_f16_to_f32(h) : nib_bf16_to_f32(h);
-}
-
-static void fill_vector(const struct loader *l, const struct item *item)
-{
-    const struct nib_config *c = &l->model->config;
-    float *out = (float *)((char *)l->model->arena + item->offset);
-    for (size_t i = 0; i < item->length; i++)
-        out[i] = read_float(item->tensor,
-                            item->is_rotated ? nib_rotated_row(i, c->d_head, c->n_rot) : i);
     *item->to_vector = out;
 }
 
-/* The place after all items is kept for them. */
-static enum nib_status fill_rope_factors(const struct loader *l)
+/* The factors with the linear scale in them; without factors they take the place after all items.
+ */
+static enum nib_status scale_rope(const struct nib_weight_plan *p)
 {
-    struct nib_model *m = l->model;
-    if (!m->rope_factors && m->config.rope_scale == 1)
+    struct nib_model *m = p->model;
+    struct nib_rope *rope = &m->config.rope[NIB_ROPE_GLOBAL];
+    if (!rope->factors && m->config.rope_scale == 1)
         return NIB_OK;
-    float *out = (float *)((char *)m->arena + l->n_bytes);
-    for (uint32_t i = 0; i < m->config.n_rot / 2; i++) {
-        const float factor = m->rope_factors ? m->rope_factors[i] : 1;
-        if (!isfinite(factor) || factor <= 0)
-            return nib_fail(l->err, NIB_ERROR_FILE,
-                            "%s: rope_freqs.weight: value %" PRIu32
-                            " is %g, expected a number above 0; get the file again",
-                            nib_gguf_path(l->gguf), i, (double)factor);
-        out[i] = factor * m->config.rope_scale;
-    }
-    m->rope_factors = out;
+    float *spare = (float *)((char *)m->arena + p->n_bytes);
+    const float *from[] = {rope->factors, rope->long_factors};
+    for (size_t f = 0; f < NIB_COUNT(from); f++)
+        for (uint32_t i = 0; i < m->config.n_rot / 2 && (f == 0 || from[f]); i++) {
+            const float factor = from[f] ? from[f][i] : 1;
+            if (!isfinite(factor) || factor <= 0)
+                return nib_fail(p->err, NIB_ERROR_FILE,
+                                "%s: factor %u of the rotation (rope_freqs.weight) is %g, expected "
+                                "a number above 0; get the file again",
+                                nib_gguf_path(p->gguf), i, (double)factor);
+            if (f == 0)
+                spare[i] = factor * m->config.rope_scale;
+        }
+    rope->factors = spare;
     return NIB_OK;
 }
 
-static enum nib_status allocate_arena(struct loader *l)
+static enum nib_status allocate_arena(const struct nib_weight_plan *p)
 {
-    struct nib_model *m = l->model;
-    const size_t n_factors = (m->config.n_rot / 2 * sizeof(float) + ALIGNMENT - 1) / ALIGNMENT;
-    m->arena_bytes = l->n_bytes + n_factors * ALIGNMENT;
+    struct nib_model *m = p->model;
+    const size_t n_factors =
+        (m->config.n_rot / 2 * sizeof(float) + NIB_WEIGHT_ALIGNMENT - 1) / NIB_WEIGHT_ALIGNMENT;
+    m->arena_bytes = p->n_bytes + n_factors * NIB_WEIGHT_ALIGNMENT;
     const uint64_t available = nib_os_memory_available();
     if (m->arena_bytes > available)
         return nib_fail(
-            l->err, NIB_ERROR_MEMORY,
+            p->err, NIB_ERROR_MEMORY,
             "%s: the weights need %.1f MiB of memory, and %.1f MiB are available; close "
             "other programs, or use a smaller model or a file with fewer bits per "
             "weight",
-            nib_gguf_path(l->gguf), (double)m->arena_bytes / 1048576, (double)available / 1048576);
+            nib_gguf_path(p->gguf), (double)m->arena_bytes / 1048576, (double)available / 1048576);
     m->arena = nib_os_alloc(m->arena_bytes);
-    return m->arena ? NIB_OK : nib_fail_memory(l->err, m->arena_bytes, "the weights");
+    return m->arena ? NIB_OK : nib_fail_memory(p->err, m->arena_bytes, "the weights");
 }
 
-static enum nib_status fill_matrices(const struct loader *l, const struct nib_model_params *params)
+static enum nib_status fill_matrices(const struct nib_weight_plan *p,
+                                     const struct nib_model_params *params)
 {
-    struct nib_model *m = l->model;
-    struct nib_pack_item *work = calloc(l->n_items + 1, sizeof(*work));
+    struct nib_model *m = p->model;
+    struct nib_pack_item *work = calloc(p->n_items + 1, sizeof(*work));
     if (!work)
-        return nib_fail_memory(l->err, (l->n_items + 1) * sizeof(*work), "a list of weights");
+        return nib_fail_memory(p->err, (p->n_items + 1) * sizeof(*work), "a list of weights");
     size_t n = 0;
-    for (size_t i = 0; i < l->n_items; i++) {
-        const struct item *item = &l->items[i];
+    for (size_t i = 0; i < p->n_items; i++) {
+        const struct nib_weight_item *item = &p->items[i];
         if (!item->to_matrix)
             continue;
         work[n] = (struct nib_pack_item){.matrix = item->matrix,
-                                         .source = item->tensor->data,
-                                         .source_type = item->tensor->type,
-                                         .n_row_bytes = item->tensor->n_bytes / item->matrix.n_rows,
+                                         .tensor = item->tensor,
+                                         .type = item->type,
+                                         .first_row = item->first_row,
+                                         .n_stacked = item->n_stacked,
                                          .d_head = m->config.d_head,
                                          .n_rot = item->is_rotated ? m->config.n_rot : 0};
         work[n].matrix.data = (const uint8_t *)m->arena + item->offset;
         *item->to_matrix = work[n++].matrix;
     }
-    const enum nib_status status = nib_pack_matrices(work, n, params, l->err);
+    const enum nib_status status =
+        nib_pack_matrices(work, n, nib_gguf_path(p->gguf), params, p->err);
     free(work);
     return status;
 }
 
-/* The numbers that nib_model_info() and nib_model_tensor() give. */
-static void count(const struct loader *l)
+static void finish_layers(struct nib_model *m)
 {
-    struct nib_model *m = l->model;
-    struct nib_model_info *info = &m->info;
-    for (size_t i = 0; i < l->n_items; i++) {
-        const struct item *item = &l->items[i];
-        const struct nib_gguf_tensor *t = item->tensor;
-        const bool is_matrix = item->to_matrix != NULL;
-        const uint64_t n_packed = is_matrix ? item->matrix.n_groups * item->matrix.planes.n_bytes
-                                            : item->length * sizeof(float);
-        m->tensors[tensor_index(l, t)].n_packed_bytes = n_packed;
-        info->n_file_bytes += t->n_bytes;
-        info->n_packed_bytes += n_packed;
-        if (item->to_vector != &m->rope_factors)
-            info->n_params += t->dims[0] * t->dims[1];
-        const bool is_tied = !nib_gguf_find(l->gguf, "output.weight");
-        if (is_matrix && (item->to_matrix != &m->embedding || is_tied))
-            info->n_token_bytes += n_packed;
+    for (uint32_t i = 0; i < m->config.n_layers; i++) {
+        struct nib_layer *l = &m->layers[i];
+        struct nib_expert_stack *stacks[] = {&l->moe.gate, &l->moe.up, &l->moe.down};
+        for (size_t j = 0; j < NIB_COUNT(stacks); j++)
+            stacks[j]->n_bytes = stacks[j]->first.n_groups * stacks[j]->first.planes.n_bytes;
+        if (m->family->arrange)
+            m->family->arrange(&m->config, l);
     }
 }
 
-static enum nib_status load(struct loader *l, const struct nib_model_params *params)
+/* The numbers that nib_model_info() and nib_model_tensor() give. */
+static void count(const struct nib_weight_plan *p)
 {
-    struct nib_model *m = l->model;
-    enum nib_status status = add_all(l);
+    struct nib_model *m = p->model;
+    struct nib_model_info *info = &m->info;
+    const struct nib_config *c = &m->config;
+    const bool is_tied = !nib_gguf_find(p->gguf, "output.weight");
+    for (size_t i = 0; i < nib_gguf_tensor_count(p->gguf); i++) {
+        const struct nib_gguf_tensor *t = nib_gguf_tensor(p->gguf, i);
+        info->n_file_bytes += t->n_bytes;
+        if (strncmp(t->name, "rope_f", 6) != 0)
+            info->n_params += t->dims[0] * t->dims[1] * t->dims[2];
+    }
+    for (size_t i = 0; i < p->n_items; i++) {
+        const struct nib_weight_item *item = &p->items[i];
+        const uint64_t n_packed =
+            item->to_matrix ? nib_weight_item_bytes(item) : item->length * sizeof(float);
+        m->tensors[nib_weight_tensor_index(p, item->tensor)].n_packed_bytes += n_packed;
+        info->n_packed_bytes += n_packed;
+        if (!item->to_matrix || item->to_matrix == &m->positions ||
+            (item->to_matrix == &m->embedding && !is_tied))
+            continue;
+        info->n_token_bytes +=
+            item->n_stacked > 1 ? n_packed / c->n_experts * c->n_experts_used : n_packed;
+    }
+}
+
+static enum nib_status load(struct nib_weight_plan *p, const struct nib_model_params *params)
+{
+    struct nib_model *m = p->model;
+    enum nib_status status = nib_weight_plan_make(p);
     if (status == NIB_OK)
-        status = allocate_arena(l);
+        status = allocate_arena(p);
     if (status != NIB_OK)
         return status;
-    for (size_t i = 0; i < l->n_items; i++)
-        if (l->items[i].to_vector)
-            fill_vector(l, &l->items[i]);
-    status = fill_rope_factors(l);
+    for (size_t i = 0; i < p->n_items; i++)
+        if (p->items[i].to_vector)
+            fill_vector(m, &p->items[i]);
+    status = scale_rope(p);
     if (status == NIB_OK)
-        status = fill_matrices(l, params);
-    if (status == NIB_OK && !m->output.w.data)
+        status = fill_matrices(p, params);
+    if (status != NIB_OK)
+        return status;
+    if (!m->output.w.data)
         m->output.w = m->embedding;
-    return status;
+    finish_layers(m);
+    count(p);
+    return NIB_OK;
 }
 
 enum nib_status nib_weights_load(struct nib_model *model, const struct nib_gguf *gguf,
                                  const struct nib_model_params *params, struct nib_error *err)
 {
-    const size_t n = nib_gguf_tensor_count(gguf);
-    struct loader l = {.model = model, .gguf = gguf, .err = err};
-    l.items = calloc(n + 1, sizeof(*l.items));
-    l.is_used = calloc(n + 1, sizeof(*l.is_used));
+    const size_t n = nib_gguf_tensor_count(gguf), n_items = nib_weight_plan_room(gguf);
+    struct nib_weight_plan p = {.model = model, .gguf = gguf, .err = err};
+    enum nib_type *types = calloc(n + 1, sizeof(*types));
+    p.types = types;
+    p.items = calloc(n_items, sizeof(*p.items));
+    p.is_used = calloc(n + 1, sizeof(*p.is_used));
     model->layers = calloc(model->config.n_layers, sizeof(*model->layers));
-    enum nib_status status;
-    if (!l.items || !l.is_used || !model->layers)
-        status = nib_fail_memory(err, (n + 1) * sizeof(*l.items), "a list of weights");
-    else
-        status = load(&l, params);
+    enum nib_status status =
+        types && p.items && p.is_used && model->layers
+            ? choose_types(types, gguf, params->type, err)
+            : nib_fail_memory(
+                  err, n_items * sizeof(*p.items) + model->config.n_layers * sizeof(*model->layers),
+                  "the list of weights");
     if (status == NIB_OK)
-        count(&l);
-    free(l.items);
-    free(l.is_used);
+        status = nib_layers_set_rules(model, gguf, err);
+    if (status == NIB_OK)
+        status = load(&p, params);
+    free(types);
+    free(p.items);
+    free(p.is_used);
     return status;
 }

@@ -74,20 +74,24 @@ static bool is_cross(const struct attention *a)
 
 /* ---- queries, keys and values --------------------------------------------------------------- */
 
-/* out = rotate(norm(head)) of row r. */
-static void rotate_head(const struct attention *a, float *out, const float *head,
-                        const struct nib_norm *norm, size_t r)
+/* out = rotate(norm(head)) of head `i` of row r, which is at x. */
+static void rotate_head(const struct attention *a, float *out, const float *x,
+                        const struct nib_head_norm *norm, size_t i, size_t r)
 {
     const struct nib_step *s = a->step;
     const struct nib_work *w = s->work;
     const struct nib_config *c = &w->model->config;
-    if (norm->w)
-        s->kernels->rms_norm(out, head, norm->w, c->d_head, c->norm_eps);
-    else
-        memcpy(out, head, c->d_head * sizeof(float));
-    if (!is_cross(a))
-        s->kernels->rope(out, w->cosine.data + r * w->cosine.stride,
-                         w->sine.data + r * w->sine.stride, c->n_rot / 2);
+    const int rope = a->weights->rope;
+    if (norm->norm.w && !norm->is_whole) {
+        struct nib_norm own = norm->norm;
+        own.w += i * norm->stride;
+        nib_step_normalize(s, out, x, &own, c->d_head);
+    } else {
+        memcpy(out, x, c->d_head * sizeof(float));
+    }
+    if (!is_cross(a) && rope != NIB_ROPE_NONE && c->n_rot > 0)
+        s->kernels->rope(out, w->cosine[rope].data + r * w->cosine[rope].stride,
+                         w->sine[rope].data + r * w->sine[rope].stride, c->n_rot / 2);
 }
 
 /* The queries of a run that share KV head `head`. */
@@ -102,10 +106,10 @@ static void load_queries(struct attention *a, const struct run *run, size_t head
     at->n_keys = run->n_keys;
     for (size_t i = 0; i < run->n_rows * at->group; i++) {
         const size_t r = run->row + i / at->group;
-        rotate_head(a, at->q + i * a->cache->d_padded,
-                    w->q.data + r * w->q.stride + (at->head + i % at->group) * c->d_head,
-                    &a->weights->q_norm, r);
-        nib_attend_query(at, i, c->score_scale);
+        const size_t h = at->head + i % at->group;
+        rotate_head(a, at->q + i * a->cache->d_padded, w->q.data + r * w->q.stride + h * c->d_head,
+                    &a->weights->q_norm, h, r);
+        nib_attend_query(at, i, a->weights->scale);
     }
 }
 
@@ -122,7 +126,7 @@ static void store_owned(const struct attention *a)
             if (nib_kv_owner(w->cache, segment, head, s->n_threads) != s->thread)
                 continue;
             rotate_head(a, k, w->k.data + r * w->k.stride + head * c->d_head, &a->weights->k_norm,
-                        r);
+                        head, r);
             nib_kv_store(w->cache, s->kernels,
                          nib_kv_segment(w->cache, w->rows[r].sequence, segment, s->layer, head),
                          position % NIB_SEGMENT, k, w->v.data + r * w->v.stride + head * c->d_head);

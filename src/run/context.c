@@ -87,6 +87,29 @@ static struct nib_buffer cut_buffer(uint8_t *base, size_t *used, size_t n_rows, 
     return (struct nib_buffer){cut(base, used, n_rows * stride * sizeof(float)), stride};
 }
 
+/* What feed-forward layers and experts work in.  gate and up serve rows of n_ff values and pairs of
+ * n_ff_expert. */
+static void place_wide(struct nib_context *context, uint8_t *base, size_t *used)
+{
+    const struct nib_config *c = &context->model->config;
+    struct nib_work *w = &context->work;
+    struct nib_routing *t = &w->routing;
+    const size_t n = context->info.n_batch, n_pairs = n * c->n_experts_used;
+    size_t n_wide = c->n_ff > c->n_ff_shared ? c->n_ff : c->n_ff_shared;
+    n_wide = n_wide > c->n_ff_expert ? n_wide : c->n_ff_expert;
+    w->gate = cut_buffer(base, used, n > n_pairs ? n : n_pairs, n_wide);
+    w->up = cut_buffer(base, used, n > n_pairs ? n : n_pairs, n_wide);
+    if (c->n_experts == 0)
+        return;
+    t->scores = cut_buffer(base, used, n, ((c->n_experts + 15) & ~15u) + NIB_GROUP);
+    t->output = cut_buffer(base, used, n_pairs, c->n_embd);
+    t->expert = cut(base, used, n_pairs * sizeof(*t->expert));
+    t->weight = cut(base, used, n_pairs * sizeof(*t->weight));
+    t->pair = cut(base, used, n_pairs * sizeof(*t->pair));
+    t->row = cut(base, used, n_pairs * sizeof(*t->row));
+    t->first = cut(base, used, (c->n_experts + 1) * sizeof(*t->first));
+}
+
 /* Lay out everything but the KV cache; called once to count and once to place. */
 static size_t place(struct nib_context *context, uint8_t *base)
 {
@@ -100,17 +123,21 @@ static size_t place(struct nib_context *context, uint8_t *base)
     size_t used = 0;
 
     w->x = cut_buffer(base, &used, n, c->n_embd);
+    w->branch = cut_buffer(base, &used, n, c->n_embd);
     w->q = cut_buffer(base, &used, n, n_attended);
     w->k = cut_buffer(base, &used, n, n_keyed);
     w->v = cut_buffer(base, &used, n, n_keyed);
-    w->gate = cut_buffer(base, &used, n, c->n_ff);
-    w->up = cut_buffer(base, &used, n, c->n_ff);
-    w->cosine = cut_buffer(base, &used, n, c->n_rot / 2);
-    w->sine = cut_buffer(base, &used, n, c->n_rot / 2);
+    place_wide(context, base, &used);
+    for (int i = 0; i < NIB_ROPE_COUNT; i++) {
+        const size_t n_angles = c->rope[i].base > 0 ? c->n_rot / 2 : 0;
+        w->cosine[i] = cut_buffer(base, &used, n, n_angles);
+        w->sine[i] = cut_buffer(base, &used, n, n_angles);
+        w->rope_frequency[i] = cut(base, &used, n_angles * sizeof(float));
+    }
     w->logits = cut_buffer(base, &used, n_logits, c->n_vocab);
-    w->rope_frequency = cut(base, &used, c->n_rot / 2 * sizeof(float));
+    const size_t n_inputs = n_most * (c->n_experts > 0 ? c->n_experts_used : 1);
     for (int kind = 0; kind < NIB_ACT_COUNT; kind++)
-        w->act[kind] = cut(base, &used, nib_act_bytes((enum nib_act_kind)kind, n_most, n_widest));
+        w->act[kind] = cut(base, &used, nib_act_bytes((enum nib_act_kind)kind, n_inputs, n_widest));
     w->partial_floats = nib_attention_partial_floats(c);
     w->partials = cut(base, &used,
                       (uint64_t)NIB_FEW_ROWS * c->n_kv_heads * context->cache.n_segments *
@@ -221,7 +248,10 @@ enum nib_status nib_context_create(struct nib_context **out, const struct nib_mo
     w->rows = context->rows;
     w->logits_rows = context->logits_rows;
     w->cancel = &context->cancel;
-    nib_rope_frequencies((float *)w->rope_frequency, c->rope_base, c->n_rot, model->rope_factors);
+    for (int i = 0; i < NIB_ROPE_COUNT; i++)
+        if (c->rope[i].base > 0)
+            nib_rope_frequencies((float *)w->rope_frequency[i], &c->rope[i], c->n_rot,
+                                 context->info.n_ctx);
     *out = context;
     return NIB_OK;
 

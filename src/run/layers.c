@@ -1,47 +1,103 @@
-/* Layer shapes, to be read against the papers. */
+/* Layer shapes, to be read against the papers.  Norms that a family does not have do nothing. */
 #include "layers.h"
 
 #include "step.h"
 
-static void self_attention(struct nib_step *s, const struct nib_layer *l)
-{
-    struct nib_work *w = s->work;
-    const size_t n_embd = w->model->config.n_embd;
-    const size_t n_attended = (size_t)w->model->config.n_heads * w->model->config.d_head;
-    const struct nib_linear *inputs[] = {&l->attn.q, &l->attn.k, &l->attn.v};
-    nib_step_prepare(s, w->x, n_embd, &l->attn_norm, inputs, 3);
-    const struct nib_product products[] = {{&l->attn.q, w->q, false, false},
-                                           {&l->attn.k, w->k, false, false},
-                                           {&l->attn.v, w->v, false, false}};
-    nib_step_multiply(s, products, 3, w->n_rows);
-    nib_step_barrier(s);
-
-    nib_step_attend(s, &l->attn);
-    nib_step_barrier(s);
-
-    const struct nib_linear *output[] = {&l->attn.o};
-    nib_step_prepare(s, w->q, n_attended, NULL, output, 1);
-    nib_step_multiply(s, &(struct nib_product){&l->attn.o, w->x, true, false}, 1, w->n_rows);
-    nib_step_barrier(s);
-}
-
-static void feed_forward(struct nib_step *s, const struct nib_layer *l)
+/* Norms over whole q and k, and limits: what must be done before heads are looked at one by one. */
+static void adjust_heads(struct nib_step *s, const struct nib_attention_weights *a)
 {
     struct nib_work *w = s->work;
     const struct nib_config *c = &w->model->config;
-    const struct nib_linear *inputs[] = {&l->ffn.gate, &l->ffn.up};
-    nib_step_prepare(s, w->x, c->n_embd, &l->ffn_norm, inputs, 2);
-    const struct nib_buffer h = nib_step_gated(s, &l->ffn);
-    nib_step_barrier(s);
-
-    const struct nib_linear *output[] = {&l->ffn.down};
-    nib_step_prepare(s, h, c->n_ff, NULL, output, 1);
-    nib_step_multiply(s, &(struct nib_product){&l->ffn.down, w->x, true, false}, 1, w->n_rows);
+    const size_t n_q = (size_t)c->n_heads * c->d_head, n_kv = (size_t)c->n_kv_heads * c->d_head;
+    const struct {
+        struct nib_buffer x;
+        size_t n;
+        const struct nib_head_norm *norm;
+    } parts[] = {{w->q, n_q, &a->q_norm}, {w->k, n_kv, &a->k_norm}, {w->v, n_kv, NULL}};
+    if (!a->q_norm.is_whole && !a->k_norm.is_whole && c->clamp_qkv == 0)
+        return;
+    size_t begin, end;
+    nib_share(w->n_rows, 1, s->thread, s->n_threads, &begin, &end);
+    for (size_t r = begin; r < end; r++)
+        for (size_t i = 0; i < NIB_COUNT(parts); i++) {
+            float *x = parts[i].x.data + r * parts[i].x.stride;
+            if (c->clamp_qkv > 0)
+                for (size_t j = 0; j < parts[i].n; j++)
+                    x[j] = x[j] > c->clamp_qkv    ? c->clamp_qkv
+                           : x[j] < -c->clamp_qkv ? -c->clamp_qkv
+                                                  : x[j];
+            if (parts[i].norm && parts[i].norm->is_whole) {
+                memcpy(s->row, x, parts[i].n * sizeof(float));
+                nib_step_normalize(s, x, s->row, &parts[i].norm->norm, parts[i].n);
+            }
+        }
     nib_step_barrier(s);
 }
 
-void nib_layer_prenorm(struct nib_step *s, const struct nib_layer *l)
+/* q = attention(norm(x)); with a barrier. */
+static void attend(struct nib_step *s, const struct nib_layer *l, const struct nib_norm *norm)
 {
-    self_attention(s, l);
-    feed_forward(s, l);
+    struct nib_work *w = s->work;
+    const struct nib_linear *inputs[] = {&l->attn.q, &l->attn.k, &l->attn.v};
+    const struct nib_product products[] = {{&l->attn.q, w->q, false, false},
+                                           {&l->attn.k, w->k, false, false},
+                                           {&l->attn.v, w->v, false, false}};
+    const struct nib_input input = {
+        .x = w->x, .n_cols = w->model->config.n_embd, .norm = norm, .n_rows = w->n_rows};
+    nib_step_prepare(s, &input, inputs, 3);
+    nib_step_multiply(s, products, 3, w->n_rows);
+    nib_step_barrier(s);
+    adjust_heads(s, &l->attn);
+    nib_step_attend(s, &l->attn);
+    nib_step_barrier(s);
+}
+
+/* activation(gate norm(x)) * up norm(x); with a barrier.  Returns where it is. */
+static struct nib_buffer widen(struct nib_step *s, const struct nib_ffn_weights *f,
+                               const struct nib_norm *norm)
+{
+    struct nib_work *w = s->work;
+    const struct nib_linear *inputs[] = {&f->gate, &f->up};
+    const struct nib_input input = {
+        .x = w->x, .n_cols = w->model->config.n_embd, .norm = norm, .n_rows = w->n_rows};
+    nib_step_prepare(s, &input, inputs, 2);
+    const struct nib_buffer h = nib_step_gated(s, f, 0, w->n_rows);
+    nib_step_barrier(s);
+    return h;
+}
+
+/* x += attention(norm(x)); x += ffn(norm(x)).  Llama, GPT-2; with norms of what is added: Gemma 2,
+ * and with these alone: OLMo 2. */
+static void run_in_sequence(struct nib_step *s, const struct nib_layer *l)
+{
+    struct nib_work *w = s->work;
+    const struct nib_config *c = &w->model->config;
+    attend(s, l, &l->attn_norm);
+    nib_step_add(s, w->q, (size_t)c->n_heads * c->d_head, &l->attn.o, &l->attn_post_norm);
+    if (l->moe.router.w.data) {
+        nib_step_experts(s, &l->ffn_norm, &l->moe, &l->ffn_post_norm);
+        return;
+    }
+    const struct nib_buffer h = widen(s, &l->ffn, &l->ffn_norm);
+    nib_step_add(s, h, c->n_ff, &l->ffn.down, &l->ffn_post_norm);
+}
+
+/* x += attention(norm(x)) + ffn(norm(x)), with one norm or two.  GPT-J, GPT-NeoX, Phi, Falcon. */
+static void run_in_parallel(struct nib_step *s, const struct nib_layer *l)
+{
+    struct nib_work *w = s->work;
+    const struct nib_config *c = &w->model->config;
+    attend(s, l, &l->attn_norm);
+    const struct nib_buffer h = widen(s, &l->ffn, l->ffn_norm.w ? &l->ffn_norm : &l->attn_norm);
+    nib_step_add(s, w->q, (size_t)c->n_heads * c->d_head, &l->attn.o, &l->attn_post_norm);
+    nib_step_add(s, h, c->n_ff, &l->ffn.down, &l->ffn_post_norm);
+}
+
+/* A layer with one norm for both halves can only have them side by side. */
+void nib_layer_run(struct nib_step *s, const struct nib_layer *l)
+{
+    if (s->work->model->config.is_parallel || (l->attn_norm.w && !l->ffn_norm.w))
+        run_in_parallel(s, l);
+    else
+        run_in_sequence(s, l);
 }

@@ -1,11 +1,12 @@
-/* The layer shapes that families choose from. */
+/* The shapes of layers. */
 #ifndef NIB_LAYERS_H
 #define NIB_LAYERS_H
 
-struct nib_step;
-struct nib_layer;
+#include "model.h"
 
-/* x += attention(norm(x));  x += ffn(norm(x)).  Llama, Qwen, GPT-2. */
-void nib_layer_prenorm(struct nib_step *step, const struct nib_layer *layer);
+struct nib_step;
+
+/* One layer over the rows of a step, as the model's config shapes it. */
+void nib_layer_run(struct nib_step *step, const struct nib_layer *layer);
 
 #endif

@@ -1,10 +1,5 @@
 #include "step.h"
 
-#include "half.h"
-#include "positions.h"
-
-#include <stdatomic.h>
-
 enum {
     PAIR_ROWS = 32,
     PAIR_GROUPS = 8,
@@ -16,6 +11,8 @@ size_t nib_step_widest_row(const struct nib_config *c)
     size_t n = (size_t)c->n_heads * c->d_head;
     n = n > c->n_embd ? n : c->n_embd;
     n = n > c->n_ff ? n : c->n_ff;
+    n = n > c->n_ff_expert ? n : c->n_ff_expert;
+    n = n > c->n_ff_shared ? n : c->n_ff_shared;
     return (n + 15) & ~(size_t)15;
 }
 
@@ -24,8 +21,8 @@ void nib_step_barrier(struct nib_step *s)
     nib_team_barrier(s->work->team, s->thread);
 }
 
-static void normalize(const struct nib_step *s, float *y, const float *x,
-                      const struct nib_norm *norm, size_t n)
+void nib_step_normalize(const struct nib_step *s, float *y, const float *x,
+                        const struct nib_norm *norm, size_t n)
 {
     const float eps = s->work->model->config.norm_eps;
     if (s->work->model->family->norm == NIB_NORM_RMS)
@@ -34,28 +31,26 @@ static void normalize(const struct nib_step *s, float *y, const float *x,
         s->kernels->layer_norm(y, x, norm->w, norm->b, n, eps);
 }
 
-/* nib_step_prepare(); for the head only the rows whose logits are wanted. */
-static void prepare(struct nib_step *s, struct nib_buffer x, size_t n_cols,
-                    const struct nib_norm *norm, const struct nib_linear *const *linears,
-                    size_t n_linears, bool is_head, size_t n_rows)
+void nib_step_prepare(struct nib_step *s, const struct nib_input *in,
+                      const struct nib_linear *const *linears, size_t n_linears)
 {
-    const bool is_few = n_rows <= NIB_FEW_ROWS;
+    const bool is_few = in->n_rows <= NIB_FEW_ROWS;
     bool wants[NIB_ACT_COUNT] = {false};
     for (size_t i = 0; i < n_linears; i++)
         if (linears[i]->w.data)
-            wants[nib_linear_act(linears[i], is_head)] = true;
+            wants[nib_linear_act(linears[i], in->is_head)] = true;
     for (int kind = 0; kind < NIB_ACT_COUNT; kind++)
         if (wants[kind])
-            s->input[kind] = nib_act_place((enum nib_act_kind)kind, n_rows, n_cols,
+            s->input[kind] = nib_act_place((enum nib_act_kind)kind, in->n_rows, in->n_cols,
                                            is_few ? s->act[kind] : s->work->act[kind]);
 
-    size_t begin = 0, end = n_rows;
+    size_t begin = 0, end = in->n_rows;
     if (!is_few)
-        nib_share(n_rows, 1, s->thread, s->n_threads, &begin, &end);
+        nib_share(in->n_rows, 1, s->thread, s->n_threads, &begin, &end);
     for (size_t r = begin; r < end; r++) {
-        const float *row = x.data + (is_head ? s->work->logits_rows[r] : r) * x.stride;
-        if (norm && norm->w) {
-            normalize(s, s->row, row, norm, n_cols);
+        const float *row = in->x.data + (in->map ? in->map[r] : r) * in->x.stride;
+        if (in->norm && in->norm->w) {
+            nib_step_normalize(s, s->row, row, in->norm, in->n_cols);
             row = s->row;
         }
         for (int kind = 0; kind < NIB_ACT_COUNT; kind++)
@@ -66,29 +61,22 @@ static void prepare(struct nib_step *s, struct nib_buffer x, size_t n_cols,
         nib_step_barrier(s);
 }
 
-void nib_step_prepare(struct nib_step *s, struct nib_buffer x, size_t n_cols,
-                      const struct nib_norm *norm, const struct nib_linear *const *linears,
-                      size_t n_linears)
-{
-    prepare(s, x, n_cols, norm, linears, n_linears, false, s->work->n_rows);
-}
-
 /*
- * y = sum of the products with rows 2 r and 2 r + 1 of the input, + b, for the slice at hand;
- * through a small buffer, which stays in the cache.
+ * y = sum of the products with rows 2 r and 2 r + 1 of the input, + b, for the slice at hand, which
+ * begins at row `first`; through a small buffer, which stays in the cache.
  */
 static void multiply_twice(struct nib_step *s, const struct nib_product *p, struct nib_matmul m)
 {
     const struct nib_linear *l = p->linear;
-    const size_t group_end = m.group_end, n_rows = m.token_end;
+    const size_t group_end = m.group_end, row_begin = m.token_begin, row_end = m.token_end;
     m.y = s->pairs;
     m.y_stride = PAIR_GROUPS * NIB_GROUP;
     for (size_t g = m.group_begin; g < group_end; g += PAIR_GROUPS)
-        for (size_t r = 0; r < n_rows; r += PAIR_ROWS) {
+        for (size_t r = row_begin; r < row_end; r += PAIR_ROWS) {
             m.group_begin = g;
             m.group_end = group_end - g < PAIR_GROUPS ? group_end : g + PAIR_GROUPS;
             m.token_begin = 2 * r;
-            m.token_end = 2 * (n_rows - r < PAIR_ROWS ? n_rows : r + PAIR_ROWS);
+            m.token_end = 2 * (row_end - r < PAIR_ROWS ? row_end : r + PAIR_ROWS);
             s->kernels->matmul[l->w.pack](&m);
             const size_t n = (m.group_end - g) * NIB_GROUP;
             for (size_t t = r; t < m.token_end / 2; t++) {
@@ -105,21 +93,22 @@ static void multiply_twice(struct nib_step *s, const struct nib_product *p, stru
         }
 }
 
-static void multiply_groups(struct nib_step *s, const struct nib_product *p, size_t begin,
-                            size_t end, size_t n_rows)
+void nib_step_multiply_slice(struct nib_step *s, const struct nib_product *p, size_t group_begin,
+                             size_t group_end, size_t row_begin, size_t row_end)
 {
     const struct nib_linear *l = p->linear;
     const enum nib_act_kind kind = nib_linear_act(l, p->is_head);
-    if (begin >= end)
+    if (group_begin >= group_end || row_begin >= row_end)
         return;
     struct nib_matmul m = {
         .w = &l->w,
         .x = &s->input[kind],
-        .y = p->y.data + begin * NIB_GROUP,
+        .y = p->y.data + row_begin * p->y.stride + group_begin * NIB_GROUP,
         .y_stride = p->y.stride,
-        .group_begin = begin,
-        .group_end = end,
-        .token_end = n_rows,
+        .group_begin = group_begin,
+        .group_end = group_end,
+        .token_begin = row_begin,
+        .token_end = row_end,
     };
     if (kind == NIB_ACT_Q8X2) {
         multiply_twice(s, p, m);
@@ -144,20 +133,23 @@ void nib_step_multiply(struct nib_step *s, const struct nib_product *products, s
         const size_t n = products[i].linear->w.n_groups;
         const size_t from = begin > first ? begin - first : 0;
         const size_t to = end > first ? (end - first < n ? end - first : n) : 0;
-        multiply_groups(s, &products[i], from, to, n_rows);
+        nib_step_multiply_slice(s, &products[i], from, to, 0, n_rows);
         first += n;
     }
 }
 
-struct nib_buffer nib_step_gated(struct nib_step *s, const struct nib_ffn_weights *w)
+struct nib_buffer nib_step_gated(struct nib_step *s, const struct nib_ffn_weights *w,
+                                 size_t row_begin, size_t row_end)
 {
     const struct nib_product gate = {&w->gate, s->work->gate, false, false};
     const struct nib_product up = {&w->up, s->work->up, false, false};
     const struct nib_buffer out = w->gate.w.data ? gate.y : up.y;
-    const size_t n_rows = s->work->n_rows;
-    const enum nib_activation activation = s->work->model->family->activation;
+    const size_t n_rows = row_end - row_begin;
+    const enum nib_activation activation = s->work->model->config.activation;
     size_t begin, end;
     nib_share(w->up.w.n_groups, 1, s->thread, s->n_threads, &begin, &end);
+    if (n_rows == 0)
+        return out;
 
     /* Some groups at a time, so that both products of all rows are still in L2. */
     const size_t fit = (256 << 10) / (n_rows * NIB_GROUP * 2 * sizeof(float));
@@ -166,9 +158,9 @@ struct nib_buffer nib_step_gated(struct nib_step *s, const struct nib_ffn_weight
         const size_t stop = end - g < n ? end : g + n;
         const size_t n_values = (stop - g) * NIB_GROUP;
         if (w->gate.w.data)
-            multiply_groups(s, &gate, g, stop, n_rows);
-        multiply_groups(s, &up, g, stop, n_rows);
-        for (size_t r = 0; r < n_rows; r++) {
+            nib_step_multiply_slice(s, &gate, g, stop, row_begin, row_end);
+        nib_step_multiply_slice(s, &up, g, stop, row_begin, row_end);
+        for (size_t r = row_begin; r < row_end; r++) {
             float *y = out.data + r * out.stride + g * NIB_GROUP;
             s->kernels->activate[activation](y, n_values);
             if (w->gate.w.data)
@@ -178,48 +170,41 @@ struct nib_buffer nib_step_gated(struct nib_step *s, const struct nib_ffn_weight
     return out;
 }
 
-/* ---- the model from ids to logits ----------------------------------------------------------- */
-
-static void embed(struct nib_step *s)
+/* x += norm(branch) times the residual scale, by rows. */
+static void add_branch(struct nib_step *s, const struct nib_norm *norm)
 {
     struct nib_work *w = s->work;
-    const size_t n_rot = w->model->config.n_rot;
+    const struct nib_config *c = &w->model->config;
     size_t begin, end;
     nib_share(w->n_rows, 1, s->thread, s->n_threads, &begin, &end);
     for (size_t r = begin; r < end; r++) {
-        nib_matrix_row(&w->model->embedding, (size_t)w->rows[r].id, w->x.data + r * w->x.stride);
-        nib_rope_angles(w->cosine.data + r * w->cosine.stride, w->sine.data + r * w->sine.stride,
-                        w->rope_frequency, n_rot / 2, w->rows[r].position);
+        float *row = w->branch.data + r * w->branch.stride;
+        if (norm->w) {
+            nib_step_normalize(s, s->row, row, norm, c->n_embd);
+            row = s->row;
+        }
+        if (c->residual_scale != 1)
+            s->kernels->scale(row, c->residual_scale, c->n_embd);
+        s->kernels->add(w->x.data + r * w->x.stride, row, c->n_embd);
     }
     nib_step_barrier(s);
 }
 
-static bool all_finite(const float *x, size_t n)
-{
-    uint32_t is_bad = 0;
-    for (size_t i = 0; i < n; i++)
-        is_bad |= (nib_float_bits(x[i]) & 0x7f800000) == 0x7f800000;
-    return !is_bad;
-}
-
-static void logits(struct nib_step *s)
+void nib_step_add(struct nib_step *s, struct nib_buffer input, size_t n_cols,
+                  const struct nib_linear *linear, const struct nib_norm *norm)
 {
     struct nib_work *w = s->work;
-    const struct nib_linear *output = &w->model->output;
-    const size_t n_vocab = w->model->config.n_vocab;
-    if (w->n_logits == 0)
-        return;
-    prepare(s, w->x, w->model->config.n_embd, &w->model->final_norm, &output, 1, true, w->n_logits);
-    nib_step_multiply(s, &(struct nib_product){output, w->logits, false, true}, 1, w->n_logits);
-
-    size_t begin, end; /* the columns this thread has just computed */
-    nib_share(output->w.n_groups, 1, s->thread, s->n_threads, &begin, &end);
-    begin *= NIB_GROUP;
-    end = end * NIB_GROUP < n_vocab ? end * NIB_GROUP : n_vocab;
-    for (size_t i = 0; i < w->n_logits && begin < end; i++)
-        if (!all_finite(w->logits.data + i * w->logits.stride + begin, end - begin))
-            atomic_store(&w->is_not_finite, true);
+    const bool is_direct = !norm->w && w->model->config.residual_scale == 1;
+    const struct nib_product product = {linear, is_direct ? w->x : w->branch, is_direct, false};
+    nib_step_prepare(s, &(struct nib_input){.x = input, .n_cols = n_cols, .n_rows = w->n_rows},
+                     &linear, 1);
+    nib_step_multiply(s, &product, 1, w->n_rows);
+    nib_step_barrier(s);
+    if (!is_direct)
+        add_branch(s, norm);
 }
+
+/* ---- a thread's memory ----------------------------------------------------------------------- */
 
 size_t nib_step_scratch_bytes(const struct nib_config *c)
 {
@@ -230,33 +215,17 @@ size_t nib_step_scratch_bytes(const struct nib_config *c)
     return (n_bytes + 4095) & ~(size_t)4095;
 }
 
-void nib_step_run(void *data, int thread, int n_threads)
+void nib_step_begin(struct nib_step *s, struct nib_work *w, int thread, int n_threads)
 {
-    struct nib_work *w = data;
-    const struct nib_model *model = w->model;
-    struct nib_step s = {
-        .work = w, .kernels = &model->kernels, .thread = thread, .n_threads = n_threads};
-    const size_t n_widest = nib_step_widest_row(&model->config);
+    const size_t n_widest = nib_step_widest_row(&w->model->config);
     uint8_t *memory = w->scratch + (size_t)thread * w->scratch_bytes;
+    *s = (struct nib_step){
+        .work = w, .kernels = &w->model->kernels, .thread = thread, .n_threads = n_threads};
     for (int kind = 0; kind < NIB_ACT_COUNT; kind++) {
-        s.act[kind] = memory;
+        s->act[kind] = memory;
         memory += nib_act_bytes((enum nib_act_kind)kind, NIB_FEW_ROWS, n_widest);
     }
-    s.row = (float *)(void *)memory;
-    s.pairs = s.row + n_widest;
-    s.attend = memory + (n_widest + PAIR_FLOATS) * sizeof(float);
-
-    embed(&s);
-    for (s.layer = 0; s.layer < model->config.n_layers; s.layer++) {
-        /* Thread 0 asks once a layer; the layer's barriers publish its answer, so that all threads
-         * stop at the same place.  Two slots: the next question must not overwrite an answer
-         * unread. */
-        bool *is_cancelled = &w->is_cancelled[s.layer % 2];
-        if (thread == 0)
-            *is_cancelled = atomic_load_explicit(w->cancel, memory_order_relaxed);
-        model->family->layer(&s, &model->layers[s.layer]);
-        if (*is_cancelled)
-            return;
-    }
-    logits(&s);
+    s->row = (float *)(void *)memory;
+    s->pairs = s->row + n_widest;
+    s->attend = memory + (n_widest + PAIR_FLOATS) * sizeof(float);
 }

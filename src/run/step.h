@@ -29,6 +29,20 @@ struct nib_buffer {
     size_t stride;
 };
 
+/*
+ * Where a mixture of experts sends its rows: pairs of a row and an expert, ordered by expert and
+ * then by row.  See experts.c.
+ */
+struct nib_routing {
+    struct nib_buffer scores; /* [rows] of the router; the last column: the shared expert's gate */
+    struct nib_buffer output; /* [pairs][n_embd] */
+    uint32_t *expert;         /* [rows][n_experts_used], ascending */
+    float *weight;            /* [rows][n_experts_used] */
+    uint32_t *pair;           /* [rows][n_experts_used] where it is in: */
+    uint32_t *row;            /* [pairs] */
+    uint32_t *first;          /* [n_experts + 1] pairs of an expert */
+};
+
 /* What the threads of a step share. */
 struct nib_work {
     const struct nib_model *model;
@@ -44,12 +58,15 @@ struct nib_work {
     bool is_cancelled[2];       /* see nib_step_run() */
     _Atomic bool is_not_finite; /* a logit is not a number */
 
-    struct nib_buffer x;       /* the residual stream */
+    struct nib_buffer x; /* the residual stream */
+    struct nib_buffer
+        branch; /* what a part of a layer adds to it, where that is not added at once */
     struct nib_buffer q, k, v; /* also: q is the output of attention */
     struct nib_buffer gate, up;
     struct nib_buffer logits;
-    struct nib_buffer cosine, sine;
-    const float *rope_frequency;
+    struct nib_buffer cosine[NIB_ROPE_COUNT], sine[NIB_ROPE_COUNT];
+    const float *rope_frequency[NIB_ROPE_COUNT];
+    struct nib_routing routing;
     uint8_t *act[NIB_ACT_COUNT]; /* memory of the shared activations */
     float *partials;             /* see attention.c */
     size_t partial_floats;       /* of one (row, KV head, segment) */
@@ -74,13 +91,25 @@ struct nib_step {
 void nib_step_barrier(struct nib_step *s);
 
 /*
- * Make the rows of `x` (after `norm`, unless its w is NULL) the input of the products with
- * `linears`, quantised as each of them needs it.  n_cols: values of a row.  `map`, unless NULL,
- * picks rows.
+ * Make the rows of `x` (after `norm`, unless it is NULL or absent) the input of the products with
+ * `linears`, quantised as each of them needs it.  Rows map[0 .. n_rows) with a map, else
+ * [0, n_rows).
  */
-void nib_step_prepare(struct nib_step *s, struct nib_buffer x, size_t n_cols,
-                      const struct nib_norm *norm, const struct nib_linear *const *linears,
-                      size_t n_linears);
+struct nib_input {
+    struct nib_buffer x;
+    size_t n_cols;
+    const struct nib_norm *norm;
+    const uint32_t *map;
+    size_t n_rows;
+    bool is_head; /* see nib_linear_act() */
+};
+
+void nib_step_prepare(struct nib_step *s, const struct nib_input *input,
+                      const struct nib_linear *const *linears, size_t n_linears);
+
+/* y = norm(x) for a row of n values, as the family does it. */
+void nib_step_normalize(const struct nib_step *s, float *y, const float *x,
+                        const struct nib_norm *norm, size_t n);
 
 struct nib_product {
     const struct nib_linear *linear; /* nothing is done where it is absent */
@@ -93,13 +122,28 @@ struct nib_product {
 void nib_step_multiply(struct nib_step *s, const struct nib_product *products, size_t n_products,
                        size_t n_rows);
 
-/* gate = activation(gate) * up, or up = activation(up) without a gate; products and activation on
- * the same share, while it is in the cache.  No barrier.  Returns where the result is. */
-struct nib_buffer nib_step_gated(struct nib_step *s, const struct nib_ffn_weights *w);
+/* The same for rows [row_begin, row_end) of the input and of y, and groups of W. */
+void nib_step_multiply_slice(struct nib_step *s, const struct nib_product *p, size_t group_begin,
+                             size_t group_end, size_t row_begin, size_t row_end);
+
+/* gate = activation(gate) * up, or up = activation(up) without a gate, for rows of the input;
+ * products and activation on the same share, while it is in the cache.  No barrier.  Returns where
+ * the result is. */
+struct nib_buffer nib_step_gated(struct nib_step *s, const struct nib_ffn_weights *w,
+                                 size_t row_begin, size_t row_end);
+
+/* x += norm(input W^T + b) times the model's residual scale; without norm and scale at once.  Ends
+ * in a barrier. */
+void nib_step_add(struct nib_step *s, struct nib_buffer input, size_t n_cols,
+                  const struct nib_linear *linear, const struct nib_norm *norm);
 
 /* attention.c: rotate, store keys and values, attend.  Begins after a barrier behind q, k, v; the
  * result takes the place of q, for all threads, after the next barrier. */
 void nib_step_attend(struct nib_step *s, const struct nib_attention_weights *w);
+
+/* experts.c: x += the mixture of experts of norm(x), or post_norm of that.  Ends in a barrier. */
+void nib_step_experts(struct nib_step *s, const struct nib_norm *norm,
+                      const struct nib_moe_weights *w, const struct nib_norm *post_norm);
 
 /* Sizes of attention's memory: of a thread's scratch, and floats of `partials` for a whole context.
  */
@@ -112,7 +156,10 @@ size_t nib_step_widest_row(const struct nib_config *config);
 /* Memory of one thread: nib_work.scratch_bytes. */
 size_t nib_step_scratch_bytes(const struct nib_config *config);
 
-/* The whole model over the rows of `data`, a struct nib_work: a nib_team_fn. */
+/* A thread's view of `work`, in its part of work->scratch. */
+void nib_step_begin(struct nib_step *s, struct nib_work *work, int thread, int n_threads);
+
+/* forward.c: the whole model over the rows of `data`, a struct nib_work: a nib_team_fn. */
 void nib_step_run(void *data, int thread, int n_threads);
 
 #endif

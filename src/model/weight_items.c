@@ -1,0 +1,359 @@
+/* See weight_items.h. */
+#include "weight_items.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { MAX_NAME = 128 };
+
+/* ---- checking -------------------------------------------------------------------------------- */
+
+static const char *type_name(const struct nib_gguf_tensor *tensor)
+{
+    return nib_type_info(tensor->type)->name;
+}
+
+/* All types that a matrix may have: "F32, F16, ...". */
+static void list_types(char out[256])
+{
+    size_t n = 0;
+    enum nib_pack pack;
+    for (uint32_t type = 0; type < NIB_TYPE_END && n < 256; type++)
+        if (nib_pack_of_type((enum nib_type)type, &pack))
+            n += (size_t)snprintf(out + n, 256 - n, "%s%s", n > 0 ? ", " : "",
+                                  nib_type_info(type)->name);
+}
+
+static enum nib_status fail_shape(const struct nib_weight_plan *p, const struct nib_gguf_tensor *t,
+                                  uint64_t found, const char *what, uint64_t expected)
+{
+    return nib_fail(p->err, NIB_ERROR_FILE,
+                    "%s: %s: %" PRIu64 " %s, expected %" PRIu64
+                    "; the file contradicts itself: get it again from its publisher",
+                    nib_gguf_path(p->gguf), t->name, found, what, expected);
+}
+
+static enum nib_status check_matrix(const struct nib_weight_plan *p,
+                                    const struct nib_gguf_tensor *t, uint64_t n_slices,
+                                    uint64_t n_rows, uint64_t n_cols)
+{
+    if (t->dims[3] != 1 || (n_slices == 1 && t->dims[2] != 1))
+        return fail_shape(p, t, t->n_dims, "dimensions", n_slices == 1 ? 2 : 3);
+    if (t->dims[2] != n_slices)
+        return fail_shape(p, t, t->dims[2], "experts", n_slices);
+    if (t->dims[1] != n_rows)
+        return fail_shape(p, t, t->dims[1], "rows", n_rows);
+    if (t->dims[0] != n_cols)
+        return fail_shape(p, t, t->dims[0], "columns", n_cols);
+    return NIB_OK;
+}
+
+/* As many values in whatever dimensions. */
+static enum nib_status check_vector(const struct nib_weight_plan *p,
+                                    const struct nib_gguf_tensor *t, uint64_t length)
+{
+    if (t->dims[2] != 1 || t->dims[3] != 1)
+        return fail_shape(p, t, t->n_dims, "dimensions", 1);
+    if (t->dims[1] != 1)
+        return fail_shape(p, t, t->dims[1], "rows", 1);
+    if (t->dims[0] != length)
+        return fail_shape(p, t, t->dims[0], "values", length);
+    return NIB_OK;
+}
+
+static enum nib_status fail_missing(const struct nib_weight_plan *p, const char *name)
+{
+    return nib_fail(
+        p->err, NIB_ERROR_FILE,
+        "%s: the tensor %s is missing, without which no %s model runs; get the complete "
+        "file",
+        nib_gguf_path(p->gguf), name, p->model->family->name);
+}
+
+/* ---- items ----------------------------------------------------------------------------------- */
+
+static void add_item(struct nib_weight_plan *p, struct nib_weight_item item)
+{
+    p->is_used[nib_weight_tensor_index(p, item.tensor)] = true;
+    item.offset = p->n_bytes;
+    p->n_bytes += (nib_weight_item_bytes(&item) + NIB_WEIGHT_ALIGNMENT - 1) / NIB_WEIGHT_ALIGNMENT *
+                  NIB_WEIGHT_ALIGNMENT;
+    p->items[p->n_items++] = item;
+}
+
+/* Rows of a tensor that go into one matrix; total: rows that the tensor must have. */
+struct part {
+    uint32_t first, n, total;
+};
+
+static enum nib_status add_matrix(struct nib_weight_plan *p, const char *name, struct part rows,
+                                  uint32_t n_cols, uint32_t n_stacked, bool is_rotated,
+                                  struct nib_matrix *to)
+{
+    const struct nib_gguf_tensor *t = nib_gguf_find(p->gguf, name);
+    if (!t)
+        return NIB_OK;
+    const enum nib_type type = p->types[nib_weight_tensor_index(p, t)];
+    enum nib_pack pack;
+    if (!nib_pack_of_type(type, &pack) || !nib_pack_of_type(t->type, &(enum nib_pack){0})) {
+        char types[256];
+        list_types(types);
+        return nib_fail(
+            p->err, NIB_ERROR_FILE,
+            "%s: %s is of type %s, which nibble does not run; it runs %s: use a file of "
+            "this model with one of these",
+            nib_gguf_path(p->gguf), name, type_name(t), types);
+    }
+    const enum nib_status status = check_matrix(p, t, n_stacked, rows.total, n_cols);
+    if (status == NIB_OK)
+        add_item(p, (struct nib_weight_item){.tensor = t,
+                                             .first_row = rows.first,
+                                             .type = type,
+                                             .matrix = nib_matrix_shape(pack, rows.n, n_cols),
+                                             .to_matrix = to,
+                                             .is_rotated = is_rotated,
+                                             .n_stacked = n_stacked});
+    return status;
+}
+
+static bool is_float_type(enum nib_type type)
+{
+    return type == NIB_TYPE_F32 || type == NIB_TYPE_F16 || type == NIB_TYPE_BF16;
+}
+
+/* A norm's weight, a bias: floats, padded with zeros to whole groups. */
+static enum nib_status add_vector(struct nib_weight_plan *p, const char *name, struct part values,
+                                  bool is_rotated, const float **to)
+{
+    const struct nib_gguf_tensor *t = nib_gguf_find(p->gguf, name);
+    if (!t)
+        return NIB_OK;
+    if (!is_float_type(t->type))
+        return nib_fail(p->err, NIB_ERROR_FILE,
+                        "%s: %s is of type %s; norms, biases and factors must be F32, F16 or BF16: "
+                        "use another file of this model",
+                        nib_gguf_path(p->gguf), name, type_name(t));
+    const enum nib_status status = check_vector(p, t, values.total);
+    if (status == NIB_OK)
+        add_item(p, (struct nib_weight_item){.tensor = t,
+                                             .first_row = values.first,
+                                             .type = NIB_TYPE_F32,
+                                             .to_vector = to,
+                                             .length = values.n,
+                                             .is_rotated = is_rotated});
+    return status;
+}
+
+static struct part whole(uint32_t n)
+{
+    return (struct part){0, n, n};
+}
+
+/* ---- layers ---------------------------------------------------------------------------------- */
+
+/* Rows of a tensor that stands in the table once for each part. */
+static struct part rows_of(const struct nib_weight_plan *p, const struct nib_tensor_name *tensor)
+{
+    const struct nib_config *c = &p->model->config;
+    struct part rows = {tensor->first_row ? tensor->first_row(c) : 0, tensor->n_rows(c), 0};
+    for (const struct nib_tensor_name *t = p->model->family->layer_tensors; t->name; t++)
+        if (strcmp(t->name, tensor->name) == 0)
+            rows.total += t->n_rows(c);
+    return rows;
+}
+
+/* Norms of q and k: over a head, of each head's own, or over all heads. */
+static enum nib_status add_head_norm(struct nib_weight_plan *p,
+                                     const struct nib_tensor_name *tensor, const char *weight,
+                                     const char *bias, struct nib_head_norm *norm)
+{
+    const struct nib_config *c = &p->model->config;
+    const struct nib_gguf_tensor *t = nib_gguf_find(p->gguf, weight);
+    const uint32_t n_all = tensor->n_rows(c);
+    const bool is_rotated = p->model->family->rope_pairs;
+    struct part values = whole(c->d_head);
+    if (t->dims[0] == c->d_head && t->n_dims == 2 && t->dims[1] > 1) {
+        if (!is_float_type(t->type) || t->dims[1] * c->d_head != n_all)
+            return fail_shape(p, t, t->dims[1], "rows", n_all / c->d_head);
+        norm->stride = c->d_head;
+        add_item(p, (struct nib_weight_item){.tensor = t,
+                                             .type = NIB_TYPE_F32,
+                                             .to_vector = &norm->norm.w,
+                                             .length = n_all,
+                                             .is_rotated = is_rotated});
+        return NIB_OK;
+    }
+    if (t->dims[0] != c->d_head) {
+        values = whole(n_all);
+        norm->is_whole = true;
+    }
+    const enum nib_status status = add_vector(p, weight, values, is_rotated, &norm->norm.w);
+    if (status != NIB_OK || p->model->family->norm == NIB_NORM_RMS)
+        return status;
+    return add_vector(p, bias, values, is_rotated, &norm->norm.b);
+}
+
+static enum nib_status add_layer_tensor(struct nib_weight_plan *p, uint32_t layer,
+                                        const struct nib_tensor_name *tensor)
+{
+    const struct nib_config *config = &p->model->config;
+    char *const slot = (char *)&p->model->layers[layer] + tensor->slot;
+    const struct part rows = rows_of(p, tensor);
+    const bool is_rotated = tensor->is_rotated && p->model->family->rope_pairs;
+    char weight[MAX_NAME], bias[MAX_NAME];
+    snprintf(weight, sizeof(weight), "blk.%" PRIu32 ".%s.weight", layer, tensor->name);
+    snprintf(bias, sizeof(bias), "blk.%" PRIu32 ".%s.bias", layer, tensor->name);
+    if (tensor->n_rows(config) == 0 || (tensor->kind == NIB_SLOT_EXPERTS && config->n_experts == 0))
+        return NIB_OK; /* found unused if it is there */
+    if (!nib_gguf_find(p->gguf, weight))
+        return tensor->is_optional ? NIB_OK : fail_missing(p, weight);
+
+    enum nib_status status = NIB_OK;
+    switch (tensor->kind) {
+    case NIB_SLOT_NORM: {
+        struct nib_norm *norm = (struct nib_norm *)slot;
+        status = add_vector(p, weight, rows, false, &norm->w);
+        if (status == NIB_OK && p->model->family->norm != NIB_NORM_RMS)
+            status = add_vector(p, bias, rows, false, &norm->b); /* else found unused */
+        return status;
+    }
+    case NIB_SLOT_HEAD_NORM:
+        return add_head_norm(p, tensor, weight, bias, (struct nib_head_norm *)slot);
+    case NIB_SLOT_EXPERTS: {
+        struct nib_expert_stack *stack = (struct nib_expert_stack *)slot;
+        return add_matrix(p, weight, rows, tensor->n_cols(config), config->n_experts, false,
+                          &stack->first);
+    }
+    case NIB_SLOT_LINEAR:
+        break;
+    }
+    struct nib_linear *linear = (struct nib_linear *)slot;
+    const uint32_t n_cols = tensor->n_cols(config);
+    /* A matrix of one row is a vector in some files. */
+    status = add_matrix(p, weight, rows, n_cols, 1, is_rotated, &linear->w);
+    return status == NIB_OK ? add_vector(p, bias, rows, is_rotated, &linear->b) : status;
+}
+
+static bool has_tensor(const struct nib_family *family, const char *name)
+{
+    for (const struct nib_tensor_name *t = family->layer_tensors; t->name; t++)
+        if (strcmp(t->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* What every layer has, in whichever of the tensors that its family allows. */
+static enum nib_status check_layer(const struct nib_weight_plan *p, uint32_t layer,
+                                   size_t first_item)
+{
+    const struct nib_layer *l = &p->model->layers[layer];
+    const struct {
+        const void *slot;
+        const char *name;
+    } needed[] = {
+        {&l->attn.q.w, "attn_q"},
+        {&l->attn.k.w, "attn_k"},
+        {&l->attn.v.w, "attn_v"},
+        {&l->attn.o.w, "attn_output"},
+        {&l->ffn.up.w, "ffn_up"},
+        {&l->ffn.down.w, "ffn_down"},
+        {&l->ffn.gate.w, "ffn_gate"},
+        {&l->moe.router.w, "ffn_gate_inp"},
+        {&l->moe.gate.first, "ffn_gate_exps"},
+        {&l->moe.up.first, "ffn_up_exps"},
+        {&l->moe.down.first, "ffn_down_exps"},
+    };
+    enum { FFN = 4, GATE = 6, MOE = 7 };
+    /* Beside experts with gates, whole layers have them too. */
+    const bool has_gates = has_tensor(p->model->family, "ffn_gate_exps");
+    bool has[NIB_COUNT(needed)] = {false};
+    for (size_t i = first_item; i < p->n_items; i++)
+        for (size_t j = 0; j < NIB_COUNT(needed); j++)
+            has[j] |= p->items[i].to_matrix == needed[j].slot;
+    const bool is_moe = has[MOE] || has[MOE + 1];
+    for (size_t j = 0; j < NIB_COUNT(needed); j++) {
+        char name[MAX_NAME];
+        snprintf(name, sizeof(name), "blk.%" PRIu32 ".%s.weight", layer, needed[j].name);
+        if (!has[j] && (j < FFN || (j < MOE) != is_moe) && (j != GATE || has_gates))
+            return fail_missing(p, name);
+    }
+    return NIB_OK;
+}
+
+/* ---- all ------------------------------------------------------------------------------------- */
+
+/* What stands outside of the layers. */
+static enum nib_status add_model_tensors(struct nib_weight_plan *p)
+{
+    struct nib_model *m = p->model;
+    const struct nib_config *c = &m->config;
+    const bool has_biases = m->family->norm != NIB_NORM_RMS;
+    const struct {
+        const char *name;
+        uint32_t n_rows; /* 0: a vector */
+        uint32_t n;
+        void *to;
+        bool is_required, is_there;
+    } tensors[] = {
+        {"token_embd.weight", c->n_vocab, c->n_embd, &m->embedding, true, true},
+        {"position_embd.weight", c->n_ctx, c->n_embd, &m->positions, true,
+         m->family->positions == NIB_POSITIONS_LEARNED},
+        {"token_embd_norm.weight", 0, c->n_embd, &m->embedding_norm.w, false, true},
+        {"token_embd_norm.bias", 0, c->n_embd, &m->embedding_norm.b, false, has_biases},
+        {"output_norm.weight", 0, c->n_embd, &m->final_norm.w, true, true},
+        {"output_norm.bias", 0, c->n_embd, &m->final_norm.b, false, has_biases},
+        {"output.weight", c->n_vocab, c->n_embd, &m->output.w, false, true},
+        {"output.bias", 0, c->n_vocab, &m->output.b, false, true},
+        {"rope_freqs.weight", 0, c->n_rot / 2, &m->config.rope[NIB_ROPE_GLOBAL].factors, false,
+         c->n_rot > 0},
+        {"rope_factors_short.weight", 0, c->n_rot / 2, &m->config.rope[NIB_ROPE_GLOBAL].factors,
+         false, c->rope[NIB_ROPE_GLOBAL].scaling == NIB_SCALING_LONG},
+        {"rope_factors_long.weight", 0, c->n_rot / 2, &m->config.rope[NIB_ROPE_GLOBAL].long_factors,
+         false, c->rope[NIB_ROPE_GLOBAL].scaling == NIB_SCALING_LONG},
+    };
+    enum nib_status status = NIB_OK;
+    for (size_t i = 0; i < NIB_COUNT(tensors) && status == NIB_OK; i++) {
+        if (!tensors[i].is_there)
+            continue;
+        if (tensors[i].is_required && !nib_gguf_find(p->gguf, tensors[i].name))
+            status = fail_missing(p, tensors[i].name);
+        else if (tensors[i].n_rows > 0)
+            status = add_matrix(p, tensors[i].name, whole(tensors[i].n_rows), tensors[i].n, 1,
+                                false, tensors[i].to);
+        else
+            status = add_vector(p, tensors[i].name, whole(tensors[i].n), false, tensors[i].to);
+    }
+    return status;
+}
+
+static enum nib_status check_all_used(const struct nib_weight_plan *p)
+{
+    for (size_t i = 0; i < nib_gguf_tensor_count(p->gguf); i++)
+        if (!p->is_used[i])
+            return nib_fail(p->err, NIB_ERROR_FILE,
+                            "%s: the tensor %s is not part of the %s family as nibble runs it; a "
+                            "model computed without it would give wrong text: use another model",
+                            nib_gguf_path(p->gguf), nib_gguf_tensor(p->gguf, i)->name,
+                            p->model->family->name);
+    return NIB_OK;
+}
+
+/* A tensor of a layer fills at most three slots, or none. */
+size_t nib_weight_plan_room(const struct nib_gguf *gguf)
+{
+    return 3 * nib_gguf_tensor_count(gguf) + 1;
+}
+
+enum nib_status nib_weight_plan_make(struct nib_weight_plan *p)
+{
+    enum nib_status status = add_model_tensors(p);
+    for (uint32_t layer = 0; layer < p->model->config.n_layers && status == NIB_OK; layer++) {
+        const size_t first_item = p->n_items;
+        for (const struct nib_tensor_name *t = p->model->family->layer_tensors;
+             t->name && status == NIB_OK; t++)
+            status = add_layer_tensor(p, layer, t);
+        if (status == NIB_OK)
+            status = check_layer(p, layer, first_item);
+    }
+    return status == NIB_OK ? check_all_used(p) : status;
+}

@@ -1,0 +1,98 @@
+/* The model from ids to logits. */
+#include "half.h"
+#include "layers.h"
+#include "positions.h"
+#include "step.h"
+
+#include <stdatomic.h>
+
+/* x = norm((E[id] + P[position]) scale), and the angles of the position. */
+static void embed(struct nib_step *s)
+{
+    struct nib_work *w = s->work;
+    const struct nib_model *m = w->model;
+    const struct nib_config *c = &m->config;
+    size_t begin, end;
+    nib_share(w->n_rows, 1, s->thread, s->n_threads, &begin, &end);
+    for (size_t r = begin; r < end; r++) {
+        const uint32_t position = w->rows[r].position;
+        float *x = w->x.data + r * w->x.stride;
+        nib_matrix_row(&m->embedding, (size_t)w->rows[r].id, x);
+        if (c->embedding_scale != 1)
+            s->kernels->scale(x, c->embedding_scale, c->n_embd);
+        if (m->positions.data) {
+            nib_matrix_row(&m->positions, position, s->row);
+            s->kernels->add(x, s->row, c->n_embd);
+        }
+        if (m->embedding_norm.w) {
+            memcpy(s->row, x, c->n_embd * sizeof(float));
+            nib_step_normalize(s, x, s->row, &m->embedding_norm, c->n_embd);
+        }
+        for (int i = 0; i < NIB_ROPE_COUNT && c->n_rot > 0; i++)
+            if (c->rope[i].base > 0)
+                nib_rope_angles(w->cosine[i].data + r * w->cosine[i].stride,
+                                w->sine[i].data + r * w->sine[i].stride, w->rope_frequency[i],
+                                c->n_rot / 2, position, c->rope[i].magnitude);
+    }
+    nib_step_barrier(s);
+}
+
+static bool all_finite(const float *x, size_t n)
+{
+    uint32_t is_bad = 0;
+    for (size_t i = 0; i < n; i++)
+        is_bad |= (nib_float_bits(x[i]) & 0x7f800000) == 0x7f800000;
+    return !is_bad;
+}
+
+static void logits(struct nib_step *s)
+{
+    struct nib_work *w = s->work;
+    const struct nib_config *c = &w->model->config;
+    const struct nib_linear *output = &w->model->output;
+    if (w->n_logits == 0)
+        return;
+    const struct nib_input input = {.x = w->x,
+                                    .n_cols = c->n_embd,
+                                    .norm = &w->model->final_norm,
+                                    .map = w->logits_rows,
+                                    .n_rows = w->n_logits,
+                                    .is_head = true};
+    nib_step_prepare(s, &input, &output, 1);
+    nib_step_multiply(s, &(struct nib_product){output, w->logits, false, true}, 1, w->n_logits);
+
+    size_t begin, end; /* the columns this thread has just computed */
+    nib_share(output->w.n_groups, 1, s->thread, s->n_threads, &begin, &end);
+    begin *= NIB_GROUP;
+    end = end * NIB_GROUP < c->n_vocab ? end * NIB_GROUP : c->n_vocab;
+    for (size_t i = 0; i < w->n_logits && begin < end; i++) {
+        float *row = w->logits.data + i * w->logits.stride + begin;
+        if (!all_finite(row, end - begin))
+            atomic_store(&w->is_not_finite, true);
+        if (c->logit_scale != 1)
+            s->kernels->scale(row, c->logit_scale, end - begin);
+        if (c->logit_cap > 0)
+            s->kernels->soft_cap(row, c->logit_cap, end - begin);
+    }
+}
+
+void nib_step_run(void *data, int thread, int n_threads)
+{
+    struct nib_work *w = data;
+    const struct nib_model *model = w->model;
+    struct nib_step s;
+    nib_step_begin(&s, w, thread, n_threads);
+    embed(&s);
+    for (s.layer = 0; s.layer < model->config.n_layers; s.layer++) {
+        /* Thread 0 asks once a layer; the layer's barriers publish its answer, so that all threads
+         * stop at the same place.  Two slots: the next question must not overwrite an answer
+         * unread. */
+        bool *is_cancelled = &w->is_cancelled[s.layer % 2];
+        if (thread == 0)
+            *is_cancelled = atomic_load_explicit(w->cancel, memory_order_relaxed);
+        nib_layer_run(&s, &model->layers[s.layer]);
+        if (*is_cancelled)
+            return;
+    }
+    logits(&s);
+}
