@@ -152,20 +152,6 @@ bool nib_tokenizer_is_end(const struct nib_tokenizer *t, int32_t id)
 
 /* ---- encoding ------------------------------------------------------------------------------- */
 
-bool nib_ids_push(struct nib_ids *ids, int32_t id)
-{
-    if (ids->n == ids->capacity) {
-        const size_t capacity = ids->capacity < 64 ? 64 : ids->capacity + ids->capacity / 2;
-        int32_t *data = realloc(ids->data, capacity * sizeof(*data));
-        if (data == NULL)
-            return false;
-        ids->data = data;
-        ids->capacity = capacity;
-    }
-    ids->data[ids->n++] = id;
-    return true;
-}
-
 static enum nib_status push_id(struct nib_scratch *scratch, int32_t id, struct nib_error *err)
 {
     return nib_ids_push(&scratch->ids, id)
@@ -208,14 +194,6 @@ static enum nib_status encode_parts(const struct nib_tokenizer *t, struct nib_sc
     return status;
 }
 
-static void free_scratch(struct nib_scratch *scratch)
-{
-    nib_merge_free(&scratch->merge);
-    nib_split_scratch_free(&scratch->split);
-    free(scratch->text);
-    free(scratch->ids.data);
-}
-
 enum nib_status nib_tokenizer_encode(const struct nib_tokenizer *t, struct nib_str text,
                                      unsigned flags, int32_t **ids, size_t *n_ids,
                                      struct nib_error *err)
@@ -245,7 +223,7 @@ enum nib_status nib_tokenizer_encode(const struct nib_tokenizer *t, struct nib_s
         *n_ids = scratch.ids.n;
         scratch.ids.data = NULL;
     }
-    free_scratch(&scratch);
+    nib_scratch_free(&scratch);
     return status;
 }
 
