@@ -87,6 +87,7 @@ struct nib_unigram_options {
     const char *path;         /* for errors */
     int32_t unk_id;           /* for what no token covers, neighbours as one; -1: it is dropped */
     bool falls_back_to_bytes; /* what no token covers becomes "<0xE2>" ... */
+    bool sums_in_float;       /* SentencePiece; double: the tokenizers library */
 };
 
 /* The tokens whose scores have the largest sum.  The vocabulary has scores. */

@@ -8,8 +8,8 @@
 
 #include <stdlib.h>
 
-static const struct nib_encoder_kind *const kinds[] = {&nib_encoder_bpe,
-                                                       &nib_encoder_sentencepiece};
+static const struct nib_encoder_kind *const kinds[] = {
+    &nib_encoder_bpe, &nib_encoder_sentencepiece, &nib_encoder_unigram, &nib_encoder_wordpiece};
 
 struct nib_tokenizer {
     struct nib_tokenizer_info info;
@@ -34,7 +34,8 @@ static enum nib_status find_kind(struct nib_tokenizer *t, const struct nib_gguf 
         return NIB_OK;
     return nib_fail(err, NIB_ERROR_FILE,
                     "%s: the tokenizer '%.*s' (tokenizer.ggml.model) is not known, expected gpt2 "
-                    "(byte-level BPE) or llama (SentencePiece BPE); a newer nibble may know it",
+                    "(byte-level BPE), llama (SentencePiece BPE), t5 (Unigram) or bert (WordPiece); "
+                    "a newer nibble may know it",
                     nib_gguf_path(gguf), (int)(model.len < 64 ? model.len : 64), model.data);
 }
 
@@ -44,7 +45,7 @@ static enum nib_status read_additions(struct nib_tokenizer *t, const struct nib_
 {
     const struct nib_vocabulary *v = &t->vocabulary;
     bool adds_bos = t->traits.adds_bos && v->bos_id >= 0;
-    bool adds_eos = false;
+    bool adds_eos = t->traits.adds_eos && v->eos_id >= 0;
     (void)nib_gguf_bool(gguf, "tokenizer.ggml.add_bos_token", &adds_bos);
     (void)nib_gguf_bool(gguf, "tokenizer.ggml.add_eos_token", &adds_eos);
     if ((adds_bos && v->bos_id < 0) || (adds_eos && v->eos_id < 0))

@@ -140,15 +140,19 @@ static double score_of(const struct nib_unigram *u, int32_t id, size_t n_bytes)
     return (double)u->vocabulary->score[id];
 }
 
-static void offer(struct nib_best *best, double score, size_t start, int32_t id)
+static void offer(const struct nib_unigram *u, struct nib_best *best, double score, size_t start,
+                  int32_t id)
 {
-    if (best->start == NOT_REACHED || score > best->score)
-        *best = (struct nib_best){.score = score, .start = (uint32_t)start, .id = id};
+    if (best->start != NOT_REACHED && score <= best->score)
+        return;
+    *best = (struct nib_best){.score = u->options.sums_in_float ? (double)(float)score : score,
+                              .start = (uint32_t)start,
+                              .id = id};
 }
 
+/* best[0].score is that of all text before. */
 static void find_best(const struct nib_unigram *u, struct nib_best *best, struct nib_str text)
 {
-    best[0].score = 0;
     for (size_t i = 1; i <= text.len; i++)
         best[i].start = NOT_REACHED;
     for (size_t i = 0, len; i < text.len; i += len) {
@@ -165,11 +169,11 @@ static void find_best(const struct nib_unigram *u, struct nib_best *best, struct
             const int32_t id = u->trie.nodes[node].id;
             if (id < 0)
                 continue;
-            offer(&best[end], best[i].score + score_of(u, id, end - i), i, id);
+            offer(u, &best[end], best[i].score + score_of(u, id, end - i), i, id);
             has_character = has_character || end == i + len;
         }
         if (!has_character)
-            offer(&best[i + len], best[i].score + u->unk_score, i, UNKNOWN_PART);
+            offer(u, &best[i + len], best[i].score + u->unk_score, i, UNKNOWN_PART);
     }
 }
 
@@ -218,12 +222,15 @@ enum nib_status nib_unigram_encode(const struct nib_unigram *u, struct nib_scrat
                                    struct nib_str text, struct nib_error *err)
 {
     struct nib_ids *ids = &scratch->ids;
+    double score = 0;
     for (size_t from = 0, end; from < text.len; from = end) {
         end = u->cuts_at_bars ? find_cut(text, from) : text.len;
         const struct nib_str part = {text.data + from, end - from};
         if (!reserve_best(scratch, part.len + 1))
             return nib_encode_no_memory(part.len, err);
+        scratch->best[0].score = score; /* cutting is not to change how sums are rounded */
         find_best(u, scratch->best, part);
+        score = scratch->best[part.len].score;
         const size_t n_before = ids->n;
         if (!push_backwards(u, scratch->best, part, ids))
             return nib_encode_no_memory(part.len, err);
