@@ -143,11 +143,10 @@ static double score_of(const struct nib_unigram *u, int32_t id, size_t n_bytes)
 static void offer(const struct nib_unigram *u, struct nib_best *best, double score, size_t start,
                   int32_t id)
 {
-    if (best->start != NOT_REACHED && score <= best->score)
-        return;
-    *best = (struct nib_best){.score = u->options.sums_in_float ? (double)(float)score : score,
-                              .start = (uint32_t)start,
-                              .id = id};
+    if (u->options.sums_in_float)
+        score = (double)(float)score;
+    if (best->start == NOT_REACHED || score > best->score)
+        *best = (struct nib_best){.score = score, .start = (uint32_t)start, .id = id};
 }
 
 /* best[0].score is that of all text before. */
