@@ -521,6 +521,31 @@ enum nib_status nib_gguf_open_memory(struct nib_gguf **out, const void *data, si
     return open_any(out, name, data, n_bytes, err);
 }
 
+enum nib_status nib_gguf_attach(struct nib_gguf *gguf, const struct nib_gguf_tensor *tensors,
+                                size_t n_tensors, void *owner, void (*release)(void *owner),
+                                struct nib_error *err)
+{
+    assert(gguf->n_tensors == 0);
+    const struct nib_gguf_cursor c = {.gguf = gguf, .err = err};
+    struct nib_gguf_tensor *copy = malloc((n_tensors ? n_tensors : 1) * sizeof(*copy));
+    if (!copy)
+        return nib_fail_memory(err, n_tensors * sizeof(*copy), "a table of tensors");
+    if (n_tensors > 0)
+        memcpy(copy, tensors, n_tensors * sizeof(*copy));
+    free(gguf->tensors);
+    free(gguf->tensors_by_name);
+    gguf->tensors = copy;
+    gguf->tensors_by_name = NULL;
+    gguf->n_tensors = n_tensors;
+    const enum nib_status status =
+        nib_gguf_index_create(&gguf->tensors_by_name, copy, n_tensors, sizeof(*copy), &c, "tensor");
+    if (status == NIB_OK) {
+        gguf->owner = owner;
+        gguf->release = release;
+    }
+    return status;
+}
+
 void nib_gguf_close(struct nib_gguf *gguf)
 {
     if (!gguf)
@@ -533,6 +558,8 @@ void nib_gguf_close(struct nib_gguf *gguf)
     free(gguf->tensors);
     free(gguf->tensors_by_name);
     free(gguf->path);
+    if (gguf->release)
+        gguf->release(gguf->owner);
     free(gguf);
 }
 

@@ -40,6 +40,8 @@ struct nib_gguf {
     struct nib_gguf_tensor *tensors;
     struct nib_gguf_index *tensors_by_name;
     size_t n_tensors;
+    void *owner; /* of what was attached */
+    void (*release)(void *owner);
 };
 
 /* Where the reader stands. */
@@ -107,6 +109,15 @@ const struct nib_gguf_index *nib_gguf_index_find(const struct nib_gguf_index *in
  * fuzzers see every byte read past its end.  `name` stands for the path. */
 enum nib_status nib_gguf_open_memory(struct nib_gguf **out, const void *data, size_t n_bytes,
                                      const char *name, struct nib_error *err);
+
+/*
+ * Give tensors, whose names and data lie elsewhere, to a file that has none: what another format
+ * holds is seen as GGUF.  Afterwards nib_gguf_close() ends in release(owner), which frees all that
+ * the tensors and the bytes of nib_gguf_open_memory() need; on failure it is not called.
+ */
+enum nib_status nib_gguf_attach(struct nib_gguf *gguf, const struct nib_gguf_tensor *tensors,
+                                size_t n_tensors, void *owner, void (*release)(void *owner),
+                                struct nib_error *err);
 
 /* gguf_metadata.c: read all pairs, and index them. */
 enum nib_status nib_gguf_read_pairs(struct nib_gguf_cursor *c, uint64_t n_pairs);

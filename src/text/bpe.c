@@ -1,16 +1,13 @@
 /*
- * Byte-level BPE (GPT-2, Radford et al. 2019; tokenizer.ggml.model "gpt2"): text is split into
- * words, a word into its bytes, and neighbours are merged in the order of the file's list of
- * merges.  In the file a byte is written as one printable character: "Ġ" is the blank.
+ * BPE by a list of merges (Sennrich et al. 2016), of characters, or of bytes as in GPT-2 (Radford
+ * et al. 2019): there a byte is written as one printable character in the vocabulary, "Ġ" is the
+ * blank.
  */
-#include "encoder.h"
-#include "gguf.h"
 #include "hash.h"
+#include "subword.h"
 #include "utf8.h"
 
 #include <stdlib.h>
-
-#define KEY_MERGES "tokenizer.ggml.merges"
 
 struct merge_slot {
     int32_t left, right; /* left -1: free */
@@ -18,17 +15,18 @@ struct merge_slot {
     int32_t id; /* what the two make */
 };
 
-struct bpe {
+struct nib_bpe {
     const struct nib_vocabulary *vocabulary;
-    struct nib_pretokenizer *pretokenizer;
-    bool takes_whole_words;
+    struct nib_bpe_options options;
+    char *affixes;        /* the bytes of the prefix and the suffix */
     int32_t byte_id[256]; /* -1: the vocabulary lacks it */
-    char letter[256][2];  /* UTF-8 */
-    uint8_t letter_len[256];
+    char letter[256][3];  /* UTF-8 */
     struct merge_slot *slots;
     unsigned slot_shift; /* 64 - log2 of their number */
     uint64_t seed;
 };
+
+/* ---- letters -------------------------------------------------------------------------------- */
 
 /*
  * The character that stands for a byte is the byte itself where Latin-1 prints it; the other 68
@@ -52,20 +50,15 @@ static int byte_from_letter(unsigned letter)
     return n < 33 ? (int)n : n < 67 ? (int)(n - 33 + 127) : n == 67 ? 173 : -1;
 }
 
-static void make_letters(struct bpe *bpe)
+void nib_letter_from_byte(char letter[3], uint8_t byte)
 {
-    for (unsigned byte = 0; byte < 256; byte++) {
-        const unsigned c = letter_from_byte(byte);
-        bpe->letter_len[byte] = c < 0x80 ? 1 : 2;
-        bpe->letter[byte][0] = (char)(c < 0x80 ? c : 0xC0 | c >> 6);
-        bpe->letter[byte][1] = (char)(0x80 | (c & 0x3F));
-        bpe->byte_id[byte] =
-            nib_vocabulary_find(bpe->vocabulary, bpe->letter[byte], bpe->letter_len[byte]);
-    }
+    const unsigned c = letter_from_byte(byte);
+    letter[0] = (char)(c < 0x80 ? c : 0xC0 | c >> 6);
+    letter[1] = (char)(c < 0x80 ? 0 : 0x80 | (c & 0x3F));
+    letter[2] = 0;
 }
 
-/* Letters back to bytes.  A text that has others is no byte-level token and stands for itself. */
-static size_t piece_from_letters(char *out, struct nib_str text)
+size_t nib_piece_from_letters(char *out, struct nib_str text)
 {
     size_t n = 0;
     for (size_t i = 0; i < text.len;) {
@@ -84,16 +77,27 @@ static size_t piece_from_letters(char *out, struct nib_str text)
     return n;
 }
 
+static void find_byte_ids(struct nib_bpe *bpe)
+{
+    for (unsigned byte = 0; byte < 256; byte++) {
+        nib_letter_from_byte(bpe->letter[byte], (uint8_t)byte);
+        bpe->byte_id[byte] =
+            bpe->options.is_byte_level
+                ? nib_vocabulary_find(bpe->vocabulary, bpe->letter[byte], strlen(bpe->letter[byte]))
+                : nib_vocabulary_find_byte(bpe->vocabulary, (uint8_t)byte);
+    }
+}
+
 /* ---- merges --------------------------------------------------------------------------------- */
 
-static size_t slot_of(const struct bpe *bpe, int32_t left, int32_t right)
+static size_t slot_of(const struct nib_bpe *bpe, int32_t left, int32_t right)
 {
     const uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
     return (size_t)(pair * bpe->seed >> bpe->slot_shift);
 }
 
 /* The slot of this pair, or the free one where it belongs. */
-static struct merge_slot *find_merge(const struct bpe *bpe, int32_t left, int32_t right)
+static struct merge_slot *find_merge(const struct nib_bpe *bpe, int32_t left, int32_t right)
 {
     const size_t mask = ((size_t)1 << (64 - bpe->slot_shift)) - 1;
     for (size_t i = slot_of(bpe, left, right);; i = (i + 1) & mask) {
@@ -103,7 +107,7 @@ static struct merge_slot *find_merge(const struct bpe *bpe, int32_t left, int32_
     }
 }
 
-static enum nib_status allocate_slots(struct bpe *bpe, size_t n_merges, struct nib_error *err)
+static enum nib_status allocate_slots(struct nib_bpe *bpe, size_t n_merges, struct nib_error *err)
 {
     unsigned log2 = 4;
     while ((size_t)1 << log2 < 2 * n_merges)
@@ -118,116 +122,130 @@ static enum nib_status allocate_slots(struct bpe *bpe, size_t n_merges, struct n
     return NIB_OK;
 }
 
-/* "Ġt he": the blank that separates is the first one after the first byte. */
-static enum nib_status add_merge(struct bpe *bpe, struct nib_str text, uint32_t rank, char *joined,
-                                 const char *path, struct nib_error *err)
+/* The token that is `text`; -1: none that text may become. */
+static int32_t find_token(const struct nib_vocabulary *v, const char *text, size_t n)
+{
+    const int32_t id = nib_vocabulary_find(v, text, n);
+    return id >= 0 && nib_token_comes_of_text(v, id) ? id : -1;
+}
+
+/* What the two make: the right one without the prefix of continuing symbols. */
+static int32_t find_joined(const struct nib_bpe *bpe, const struct nib_bpe_merge *merge,
+                           char *joined)
 {
     const struct nib_vocabulary *v = bpe->vocabulary;
-    const char *blank = text.len < 3 ? NULL : memchr(text.data + 1, ' ', text.len - 1);
-    int32_t left = -1, right = -1, id = -1;
-    if (blank != NULL && text.len - 1 <= v->max_text_bytes) {
-        const size_t n = (size_t)(blank - text.data);
-        left = nib_vocabulary_find(v, text.data, n);
-        right = nib_vocabulary_find(v, blank + 1, text.len - n - 1);
-        memcpy(joined, text.data, n);
-        memcpy(joined + n, blank + 1, text.len - n - 1);
-        id = nib_vocabulary_find(v, joined, text.len - 1);
-    }
-    if (left < 0 || right < 0 || id < 0)
+    const size_t skipped = bpe->options.continuing_prefix.len;
+    if (merge->right.len < skipped ||
+        merge->left.len + (merge->right.len - skipped) > v->max_text_bytes)
+        return -1;
+    memcpy(joined, merge->left.data, merge->left.len);
+    memcpy(joined + merge->left.len, merge->right.data + skipped, merge->right.len - skipped);
+    return nib_vocabulary_find(v, joined, merge->left.len + (merge->right.len - skipped));
+}
+
+static enum nib_status add_merge(struct nib_bpe *bpe, const struct nib_bpe_merge *merge,
+                                 uint32_t rank, char *joined, struct nib_error *err)
+{
+    const struct nib_vocabulary *v = bpe->vocabulary;
+    const int32_t left = nib_vocabulary_find(v, merge->left.data, merge->left.len);
+    const int32_t right = nib_vocabulary_find(v, merge->right.data, merge->right.len);
+    const int32_t id = left < 0 || right < 0 ? -1 : find_joined(bpe, merge, joined);
+    if (id < 0)
         return nib_fail(
             err, NIB_ERROR_FILE,
-            "%s: merge %u, '%.*s', is not two tokens that make a third, as every merge of "
-            "%s has to be; the file is damaged or was converted wrongly, get it again",
-            path, rank, (int)(text.len < 64 ? text.len : 64), text.data, KEY_MERGES);
-    if (v->type[id] == NIB_TOKEN_CONTROL || v->type[id] == NIB_TOKEN_UNKNOWN)
-        return NIB_OK; /* these never come of text */
+            "%s: merge %u of the tokenizer, '%.*s' and '%.*s', is not two tokens that make a "
+            "third, as every merge has to be; the file is damaged or was converted wrongly, get it "
+            "again",
+            bpe->options.path, (unsigned)rank, (int)(merge->left.len < 64 ? merge->left.len : 64),
+            merge->left.data, (int)(merge->right.len < 64 ? merge->right.len : 64),
+            merge->right.data);
+    if (!nib_token_comes_of_text(v, id))
+        return NIB_OK;
     struct merge_slot *slot = find_merge(bpe, left, right);
     if (slot->left < 0) /* of equal ones the first */
         *slot = (struct merge_slot){.left = left, .right = right, .rank = rank, .id = id};
     return NIB_OK;
 }
 
-static enum nib_status load_merges(struct bpe *bpe, const struct nib_gguf *gguf,
-                                   struct nib_error *err)
+static enum nib_status add_merges(struct nib_bpe *bpe, const struct nib_bpe_merge *merges,
+                                  size_t n_merges, struct nib_error *err)
 {
-    size_t n;
-    if (!nib_gguf_strings(gguf, KEY_MERGES, &n) || n > 4 * NIB_MAX_TOKENS)
-        return nib_fail(
-            err, NIB_ERROR_FILE,
-            "%s: %s is missing, too long, or not an array of strings; the file is damaged "
-            "or was made by an old converter, convert it again",
-            nib_gguf_path(gguf), KEY_MERGES);
-    enum nib_status status = allocate_slots(bpe, n, err);
+    if (n_merges > NIB_MAX_MERGES)
+        return nib_fail(err, NIB_ERROR_FILE,
+                        "%s: the tokenizer has %zu merges, expected at most %zu; the file is "
+                        "damaged, get it again",
+                        bpe->options.path, n_merges, NIB_MAX_MERGES);
+    enum nib_status status = allocate_slots(bpe, n_merges, err);
     if (status != NIB_OK)
         return status;
-    struct nib_str *merges = malloc(n * sizeof(*merges) + 1);
     char *joined = malloc(bpe->vocabulary->max_text_bytes + 1);
-    if (merges == NULL || joined == NULL) {
-        status = nib_fail_memory(err, n * sizeof(*merges), "the merges of the tokenizer");
-    } else {
-        nib_gguf_copy_strings(gguf, KEY_MERGES, merges);
-        for (size_t i = 0; i < n && status == NIB_OK; i++)
-            status = add_merge(bpe, merges[i], (uint32_t)i, joined, nib_gguf_path(gguf), err);
-    }
-    free(merges);
+    if (joined == NULL)
+        return nib_fail_memory(err, bpe->vocabulary->max_text_bytes + 1, "the merges");
+    for (size_t i = 0; i < n_merges && status == NIB_OK; i++)
+        status = add_merge(bpe, &merges[i], (uint32_t)i, joined, err);
     free(joined);
     return status;
 }
 
-static void bpe_free(void *encoder)
+void nib_bpe_free(struct nib_bpe *bpe)
 {
-    struct bpe *bpe = encoder;
     if (bpe == NULL)
         return;
-    nib_pretokenizer_free(bpe->pretokenizer);
+    free(bpe->affixes);
     free(bpe->slots);
     free(bpe);
 }
 
-static enum nib_status bpe_create(void **out, struct nib_encoder_traits *traits,
-                                  const struct nib_vocabulary *vocabulary,
-                                  const struct nib_gguf *gguf, struct nib_error *err)
+/* Keep the prefix and the suffix. */
+static enum nib_status copy_affixes(struct nib_bpe *bpe, struct nib_error *err)
+{
+    struct nib_str *prefix = &bpe->options.continuing_prefix, *suffix = &bpe->options.end_suffix;
+    const size_t n = prefix->len + suffix->len;
+    if (n > NIB_MAX_AFFIX_BYTES)
+        return nib_fail(err, NIB_ERROR_FILE,
+                        "%s: the prefix and the suffix of the tokenizer's symbols have %zu bytes, "
+                        "expected at most %d; the file is damaged, get it again",
+                        bpe->options.path, n, NIB_MAX_AFFIX_BYTES);
+    bpe->affixes = malloc(n + 1);
+    if (bpe->affixes == NULL)
+        return nib_fail_memory(err, n + 1, "the tokenizer");
+    if (prefix->len > 0)
+        memcpy(bpe->affixes, prefix->data, prefix->len);
+    if (suffix->len > 0)
+        memcpy(bpe->affixes + prefix->len, suffix->data, suffix->len);
+    prefix->data = bpe->affixes;
+    suffix->data = bpe->affixes + prefix->len;
+    return NIB_OK;
+}
+
+enum nib_status nib_bpe_create(struct nib_bpe **out, const struct nib_vocabulary *vocabulary,
+                               const struct nib_bpe_options *options,
+                               const struct nib_bpe_merge *merges, size_t n_merges,
+                               struct nib_error *err)
 {
     *out = NULL;
-    struct bpe *bpe = calloc(1, sizeof(*bpe));
+    struct nib_bpe *bpe = calloc(1, sizeof(*bpe));
     if (bpe == NULL)
         return nib_fail_memory(err, sizeof(*bpe), "the tokenizer");
     bpe->vocabulary = vocabulary;
-    make_letters(bpe);
-    struct nib_str name = NIB_STR("(none)");
-    (void)nib_gguf_string(gguf, "tokenizer.ggml.pre", &name);
-    enum nib_status status =
-        nib_pretokenizer_create(&bpe->pretokenizer, name, nib_gguf_path(gguf), err);
+    bpe->options = *options;
+    enum nib_status status = copy_affixes(bpe, err);
     if (status == NIB_OK)
-        status = load_merges(bpe, gguf, err);
+        status = add_merges(bpe, merges, n_merges, err);
     if (status != NIB_OK) {
-        bpe_free(bpe);
+        nib_bpe_free(bpe);
         return status;
     }
-    const struct nib_pretokenizer_traits *pre = nib_pretokenizer_traits(bpe->pretokenizer);
-    bpe->takes_whole_words = pre->takes_whole_words;
-    *traits = (struct nib_encoder_traits){
-        .pre_tokenizer = pre->name, .adds_bos = pre->adds_bos, .cleans_spaces = pre->cleans_spaces};
+    bpe->options.path = NULL; /* the caller's */
+    find_byte_ids(bpe);
     *out = bpe;
     return NIB_OK;
 }
 
 /* ---- encoding ------------------------------------------------------------------------------- */
 
-struct job {
-    const struct bpe *bpe;
-    struct nib_scratch *scratch;
-};
-
-static enum nib_status no_memory(size_t n_bytes, struct nib_error *err)
-{
-    return nib_fail_memory(err, n_bytes * sizeof(struct nib_symbol), "encoding text");
-}
-
 static bool find_pair(const void *data, struct nib_symbol *left, const struct nib_symbol *right)
 {
-    if (left->id < 0 || right->id < 0)
-        return false;
     const struct merge_slot *slot = find_merge(data, left->id, right->id);
     if (slot->left < 0)
         return false;
@@ -236,61 +254,137 @@ static bool find_pair(const void *data, struct nib_symbol *left, const struct ni
     return true;
 }
 
-/* The token that is all of `word`, -1: none. */
-static int32_t whole_word(const struct bpe *bpe, struct nib_str word)
+/* The token that is all of a word of bytes, -1: none. */
+static int32_t whole_word_of_bytes(const struct nib_bpe *bpe, struct nib_str word)
 {
     char letters[256];
     size_t n = 0;
     for (size_t i = 0; i < word.len; i++) {
-        const uint8_t byte = (uint8_t)word.data[i];
+        const char *letter = bpe->letter[(uint8_t)word.data[i]];
         if (n + 2 > sizeof(letters))
             return -1;
-        memcpy(letters + n, bpe->letter[byte], 2);
-        n += bpe->letter_len[byte];
+        memcpy(letters + n, letter, 2);
+        n += letter[1] == 0 ? 1 : 2;
     }
-    const int32_t id = nib_vocabulary_find(bpe->vocabulary, letters, n);
-    return id >= 0 && nib_token_is_special(bpe->vocabulary, id) ? -1 : id;
+    return find_token(bpe->vocabulary, letters, n);
 }
 
-static enum nib_status encode_word(void *data, struct nib_str word, struct nib_error *err)
+static int32_t whole_word(const struct nib_bpe *bpe, struct nib_str word)
 {
-    const struct job *job = data;
-    const struct bpe *bpe = job->bpe;
-    struct nib_merge *merge = &job->scratch->merge;
-    struct nib_ids *ids = &job->scratch->ids;
-    const int32_t id = word.len == 1            ? bpe->byte_id[(uint8_t)word.data[0]]
-                       : bpe->takes_whole_words ? whole_word(bpe, word)
-                                                : -1;
+    if (bpe->options.is_byte_level)
+        return whole_word_of_bytes(bpe, word);
+    return find_token(bpe->vocabulary, word.data, word.len);
+}
+
+static void add_symbol(struct nib_merge *merge, size_t start, size_t end, int32_t id)
+{
+    merge->symbols[merge->n_symbols++] =
+        (struct nib_symbol){.start = (uint32_t)start, .end = (uint32_t)end, .id = id};
+}
+
+/* A byte that the vocabulary lacks is dropped, as the models' own tokenizers do. */
+static void symbols_from_bytes(const struct nib_bpe *bpe, struct nib_merge *merge,
+                               struct nib_str word)
+{
+    for (size_t i = 0; i < word.len; i++) {
+        const int32_t id = bpe->byte_id[(uint8_t)word.data[i]];
+        if (id >= 0)
+            add_symbol(merge, i, i + 1, id);
+    }
+}
+
+/* A character with what the vocabulary writes around it at this place of a word. */
+static int32_t find_character(const struct nib_bpe *bpe, struct nib_str word, size_t start,
+                              size_t end)
+{
+    const struct nib_str *prefix = &bpe->options.continuing_prefix;
+    const struct nib_str *suffix = &bpe->options.end_suffix;
+    char text[NIB_MAX_AFFIX_BYTES + 4];
+    size_t n = 0;
+    if (start > 0) {
+        memcpy(text, prefix->data, prefix->len);
+        n = prefix->len;
+    }
+    memcpy(text + n, word.data + start, end - start);
+    n += end - start;
+    if (end == word.len) {
+        memcpy(text + n, suffix->data, suffix->len);
+        n += suffix->len;
+    }
+    return find_token(bpe->vocabulary, text, n);
+}
+
+static bool has_bytes(const struct nib_bpe *bpe, struct nib_str word, size_t start, size_t end)
+{
+    bool has_all = bpe->options.falls_back_to_bytes;
+    for (size_t i = start; i < end; i++)
+        has_all = has_all && bpe->byte_id[(uint8_t)word.data[i]] >= 0;
+    return has_all;
+}
+
+static void symbols_from_characters(const struct nib_bpe *bpe, struct nib_merge *merge,
+                                    struct nib_str word)
+{
+    bool is_after_unknown = false;
+    for (size_t start = 0, end; start < word.len; start = end) {
+        const int len = nib_utf8_scan(word.data + start, word.len - start);
+        end = start + (len > 0 ? (size_t)len : 1);
+        const int32_t id = find_character(bpe, word, start, end);
+        if (id >= 0) {
+            add_symbol(merge, start, end, id);
+        } else if (has_bytes(bpe, word, start, end)) {
+            for (size_t i = start; i < end; i++)
+                add_symbol(merge, i, i + 1, bpe->byte_id[(uint8_t)word.data[i]]);
+        } else if (bpe->options.unk_id >= 0) {
+            if (!is_after_unknown || !bpe->options.fuses_unknown)
+                add_symbol(merge, start, end, bpe->options.unk_id);
+            is_after_unknown = true;
+            continue;
+        }
+        is_after_unknown = false;
+    }
+}
+
+enum nib_status nib_bpe_encode(const struct nib_bpe *bpe, struct nib_scratch *scratch,
+                               struct nib_str word, struct nib_error *err)
+{
+    struct nib_merge *merge = &scratch->merge;
+    const int32_t id = bpe->options.is_byte_level && word.len == 1
+                           ? bpe->byte_id[(uint8_t)word.data[0]]
+                       : bpe->options.takes_whole_words ? whole_word(bpe, word)
+                                                        : -1;
     if (id >= 0)
-        return nib_ids_push(ids, id) ? NIB_OK : no_memory(word.len, err);
+        return nib_ids_push(&scratch->ids, id) ? NIB_OK : nib_encode_no_memory(word.len, err);
 
     if (!nib_merge_reserve(merge, word.len))
-        return no_memory(word.len, err);
-    merge->n_symbols = word.len;
-    for (uint32_t i = 0; i < word.len; i++)
-        merge->symbols[i] = (struct nib_symbol){
-            .start = i, .end = i + 1, .id = bpe->byte_id[(uint8_t)word.data[i]]};
+        return nib_encode_no_memory(word.len, err);
+    merge->n_symbols = 0;
+    if (bpe->options.is_byte_level)
+        symbols_from_bytes(bpe, merge, word);
+    else
+        symbols_from_characters(bpe, merge, word);
+    if (merge->n_symbols == 0)
+        return NIB_OK;
     if (!nib_merge_run(merge, find_pair, bpe))
-        return no_memory(word.len, err);
+        return nib_encode_no_memory(word.len, err);
     for (uint32_t i = 0; i != NIB_NO_SYMBOL; i = merge->symbols[i].next)
-        /* A byte that the vocabulary lacks is dropped, as the models' own tokenizers do. */
-        if (merge->symbols[i].id >= 0 && !nib_ids_push(ids, merge->symbols[i].id))
-            return no_memory(word.len, err);
+        if (!nib_ids_push(&scratch->ids, merge->symbols[i].id))
+            return nib_encode_no_memory(word.len, err);
     return NIB_OK;
 }
 
-/* Bytes that are no text: runs of those that the vocabulary has, and U+FFFD for each other. */
-static enum nib_status encode_bytes(struct job *job, struct nib_str bytes, struct nib_error *err)
+enum nib_status nib_bpe_encode_invalid(const struct nib_bpe *bpe, struct nib_scratch *scratch,
+                                       struct nib_str bytes, struct nib_error *err)
 {
     for (size_t i = 0, run; i < bytes.len; i += run) {
         for (run = 0; i + run < bytes.len; run++)
-            if (job->bpe->byte_id[(uint8_t)bytes.data[i + run]] < 0)
+            if (bpe->byte_id[(uint8_t)bytes.data[i + run]] < 0)
                 break;
         enum nib_status status;
         if (run > 0) {
-            status = encode_word(job, (struct nib_str){bytes.data + i, run}, err);
+            status = nib_bpe_encode(bpe, scratch, (struct nib_str){bytes.data + i, run}, err);
         } else {
-            status = encode_word(job, NIB_STR(NIB_REPLACEMENT), err);
+            status = nib_bpe_encode(bpe, scratch, NIB_STR(NIB_REPLACEMENT), err);
             run = 1;
         }
         if (status != NIB_OK)
@@ -298,49 +392,3 @@ static enum nib_status encode_bytes(struct job *job, struct nib_str bytes, struc
     }
     return NIB_OK;
 }
-
-/* The number of bytes at the start of `text` that belong to no character. */
-static size_t invalid_prefix(struct nib_str text)
-{
-    size_t n = 0;
-    while (n < text.len) {
-        const int len = nib_utf8_scan(text.data + n, text.len - n);
-        if (len > 0)
-            break;
-        n = len == 0 ? text.len : n + (size_t)-len;
-    }
-    return n;
-}
-
-static enum nib_status bpe_encode(const void *encoder, struct nib_scratch *scratch,
-                                  struct nib_str text, bool with_space_prefix,
-                                  struct nib_error *err)
-{
-    (void)with_space_prefix; /* not a thing of this kind */
-    struct job job = {.bpe = encoder, .scratch = scratch};
-    while (text.len > 0) {
-        const struct nib_str valid = {text.data, nib_utf8_valid_prefix(text)};
-        const struct nib_str rest = {text.data + valid.len, text.len - valid.len};
-        const struct nib_str invalid = {rest.data, invalid_prefix(rest)};
-        enum nib_status status = nib_pretokenizer_split(job.bpe->pretokenizer, &scratch->split,
-                                                        valid, encode_word, &job, err);
-        if (status == NIB_OK)
-            status = encode_bytes(&job, invalid, err);
-        if (status != NIB_OK)
-            return status;
-        text = (struct nib_str){rest.data + invalid.len, rest.len - invalid.len};
-    }
-    return NIB_OK;
-}
-
-const struct nib_encoder_kind nib_encoder_bpe = {
-    .model = "gpt2",
-    .name = "bpe",
-    .default_bos_id = -1,
-    .default_eos_id = -1,
-    .default_unk_id = -1,
-    .piece = piece_from_letters,
-    .create = bpe_create,
-    .free = bpe_free,
-    .encode = bpe_encode,
-};

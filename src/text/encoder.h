@@ -1,39 +1,22 @@
 /*
- * The kinds of tokenizers: each turns text without special tokens into ids.  A further kind is one
- * `struct nib_encoder_kind` in its own file and a line in tokenizer.c.
+ * The kinds of tokenizers that GGUF files have: each turns text without special tokens into ids.  A
+ * further kind is one `struct nib_encoder_kind` in its own file and a line in tokenizer.c; the
+ * models behind them are those of subword.h.
  */
 #ifndef NIB_ENCODER_H
 #define NIB_ENCODER_H
 
-#include "merge.h"
-#include "pretokenizer.h"
-#include "vocabulary.h"
+#include "subword.h"
 
 struct nib_gguf;
 
 /* Longest text for one call: positions are 32 bits and sentencepiece makes 3 bytes of a blank. */
 #define NIB_MAX_TEXT_BYTES ((size_t)1 << 30)
 
-struct nib_ids {
-    int32_t *data;
-    size_t n, capacity;
-};
-
-bool nib_ids_push(struct nib_ids *ids, int32_t id); /* false: out of memory */
-
-/* What one call of encode works with; zeroed at its start, kept from fragment to fragment. */
-struct nib_scratch {
-    struct nib_merge merge;
-    struct nib_split_scratch split;
-    char *text; /* of the kind's own use */
-    size_t text_capacity;
-    struct nib_ids ids;
-};
-
 /* What a kind does where the file does not say otherwise. */
 struct nib_encoder_traits {
     const char *pre_tokenizer; /* "" if it has none */
-    bool adds_bos;
+    bool adds_bos, adds_eos;
     bool adds_space_prefix; /* a blank before the text and after each special token */
     bool cleans_spaces;     /* see nib_clean_spaces() */
 };
@@ -54,5 +37,7 @@ struct nib_encoder_kind {
 
 extern const struct nib_encoder_kind nib_encoder_bpe;
 extern const struct nib_encoder_kind nib_encoder_sentencepiece;
+extern const struct nib_encoder_kind nib_encoder_unigram;
+extern const struct nib_encoder_kind nib_encoder_wordpiece;
 
 #endif

@@ -5,16 +5,12 @@
 #ifndef NIB_SPECIAL_TOKENS_H
 #define NIB_SPECIAL_TOKENS_H
 
+#include "trie.h"
 #include "vocabulary.h"
 
-/* Bounds the steps per byte of text.  Published names have up to about 60 bytes. */
-#define NIB_MAX_SPECIAL_BYTES ((size_t)512)
-
 struct nib_special_finder {
-    struct nib_trie_node *nodes; /* nodes[0] is the root */
-    size_t n_nodes, capacity;
+    struct nib_trie trie;
     const uint8_t *types; /* of the vocabulary */
-    bool can_begin[256];
 };
 
 struct nib_special_match {

@@ -44,18 +44,22 @@ static const struct {
     const char *key;
     size_t offset; /* of the field in struct nib_vocabulary; 0: none */
     bool is_end;
+    bool is_of_bert; /* only where tokenizer.ggml.model is "bert" */
 } id_keys[] = {
-    {"tokenizer.ggml.bos_token_id", offsetof(struct nib_vocabulary, bos_id), false},
-    {"tokenizer.ggml.eos_token_id", offsetof(struct nib_vocabulary, eos_id), true},
-    {"tokenizer.ggml.unknown_token_id", offsetof(struct nib_vocabulary, unk_id), false},
-    {"tokenizer.ggml.eot_token_id", 0, true},
-    {"tokenizer.ggml.eom_token_id", 0, true},
-    {"tokenizer.ggml.seperator_token_id", 0, false}, /* spelled so */
-    {"tokenizer.ggml.padding_token_id", 0, false},
-    {"tokenizer.ggml.mask_token_id", 0, false},
-    {"tokenizer.ggml.fim_pad_token_id", 0, true},
-    {"tokenizer.ggml.fim_rep_token_id", 0, true},
-    {"tokenizer.ggml.fim_sep_token_id", 0, true},
+    {"tokenizer.ggml.cls_token_id", offsetof(struct nib_vocabulary, bos_id), false, true},
+    /* spelled so */
+    {"tokenizer.ggml.seperator_token_id", offsetof(struct nib_vocabulary, eos_id), false, true},
+    {"tokenizer.ggml.bos_token_id", offsetof(struct nib_vocabulary, bos_id), false, false},
+    {"tokenizer.ggml.eos_token_id", offsetof(struct nib_vocabulary, eos_id), true, false},
+    {"tokenizer.ggml.unknown_token_id", offsetof(struct nib_vocabulary, unk_id), false, false},
+    {"tokenizer.ggml.eot_token_id", 0, true, false},
+    {"tokenizer.ggml.eom_token_id", 0, true, false},
+    {"tokenizer.ggml.seperator_token_id", 0, false, false},
+    {"tokenizer.ggml.padding_token_id", 0, false, false},
+    {"tokenizer.ggml.mask_token_id", 0, false, false},
+    {"tokenizer.ggml.fim_pad_token_id", 0, true, false},
+    {"tokenizer.ggml.fim_rep_token_id", 0, true, false},
+    {"tokenizer.ggml.fim_sep_token_id", 0, true, false},
 };
 
 static int32_t find_name(const struct nib_vocabulary *v, const char *name)
@@ -67,11 +71,15 @@ static enum nib_status read_ids(struct nib_vocabulary *v, const struct nib_gguf 
                                 struct nib_error *err)
 {
     const int64_t n = (int64_t)v->n_tokens;
+    struct nib_str model = NIB_STR("");
+    (void)nib_gguf_string(gguf, "tokenizer.ggml.model", &model);
     for (size_t i = 0; i < NIB_COUNT(id_keys); i++) {
         const char *key = id_keys[i].key;
         int32_t *field =
             id_keys[i].offset == 0 ? NULL : (int32_t *)(void *)((char *)v + id_keys[i].offset);
         int64_t id = -1;
+        if (id_keys[i].is_of_bert && !nib_str_equal(model, NIB_STR("bert")))
+            continue;
         if (nib_gguf_has(gguf, key)) {
             if (!nib_gguf_int(gguf, key, &id) || id < 0 || id >= n)
                 return nib_fail(err, NIB_ERROR_FILE,

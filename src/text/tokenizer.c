@@ -8,8 +8,8 @@
 
 #include <stdlib.h>
 
-static const struct nib_encoder_kind *const kinds[] = {&nib_encoder_bpe,
-                                                       &nib_encoder_sentencepiece};
+static const struct nib_encoder_kind *const kinds[] = {
+    &nib_encoder_bpe, &nib_encoder_sentencepiece, &nib_encoder_unigram, &nib_encoder_wordpiece};
 
 struct nib_tokenizer {
     struct nib_tokenizer_info info;
@@ -34,7 +34,8 @@ static enum nib_status find_kind(struct nib_tokenizer *t, const struct nib_gguf 
         return NIB_OK;
     return nib_fail(err, NIB_ERROR_FILE,
                     "%s: the tokenizer '%.*s' (tokenizer.ggml.model) is not known, expected gpt2 "
-                    "(byte-level BPE) or llama (SentencePiece BPE); a newer nibble may know it",
+                    "(byte-level BPE), llama (SentencePiece BPE), t5 (Unigram) or bert (WordPiece); "
+                    "a newer nibble may know it",
                     nib_gguf_path(gguf), (int)(model.len < 64 ? model.len : 64), model.data);
 }
 
@@ -44,7 +45,7 @@ static enum nib_status read_additions(struct nib_tokenizer *t, const struct nib_
 {
     const struct nib_vocabulary *v = &t->vocabulary;
     bool adds_bos = t->traits.adds_bos && v->bos_id >= 0;
-    bool adds_eos = false;
+    bool adds_eos = t->traits.adds_eos && v->eos_id >= 0;
     (void)nib_gguf_bool(gguf, "tokenizer.ggml.add_bos_token", &adds_bos);
     (void)nib_gguf_bool(gguf, "tokenizer.ggml.add_eos_token", &adds_eos);
     if ((adds_bos && v->bos_id < 0) || (adds_eos && v->eos_id < 0))
@@ -152,20 +153,6 @@ bool nib_tokenizer_is_end(const struct nib_tokenizer *t, int32_t id)
 
 /* ---- encoding ------------------------------------------------------------------------------- */
 
-bool nib_ids_push(struct nib_ids *ids, int32_t id)
-{
-    if (ids->n == ids->capacity) {
-        const size_t capacity = ids->capacity < 64 ? 64 : ids->capacity + ids->capacity / 2;
-        int32_t *data = realloc(ids->data, capacity * sizeof(*data));
-        if (data == NULL)
-            return false;
-        ids->data = data;
-        ids->capacity = capacity;
-    }
-    ids->data[ids->n++] = id;
-    return true;
-}
-
 static enum nib_status push_id(struct nib_scratch *scratch, int32_t id, struct nib_error *err)
 {
     return nib_ids_push(&scratch->ids, id)
@@ -208,14 +195,6 @@ static enum nib_status encode_parts(const struct nib_tokenizer *t, struct nib_sc
     return status;
 }
 
-static void free_scratch(struct nib_scratch *scratch)
-{
-    nib_merge_free(&scratch->merge);
-    nib_split_scratch_free(&scratch->split);
-    free(scratch->text);
-    free(scratch->ids.data);
-}
-
 enum nib_status nib_tokenizer_encode(const struct nib_tokenizer *t, struct nib_str text,
                                      unsigned flags, int32_t **ids, size_t *n_ids,
                                      struct nib_error *err)
@@ -245,7 +224,7 @@ enum nib_status nib_tokenizer_encode(const struct nib_tokenizer *t, struct nib_s
         *n_ids = scratch.ids.n;
         scratch.ids.data = NULL;
     }
-    free_scratch(&scratch);
+    nib_scratch_free(&scratch);
     return status;
 }
 

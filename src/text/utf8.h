@@ -52,4 +52,17 @@ static inline size_t nib_utf8_valid_prefix(struct nib_str text)
     return i;
 }
 
+/* How many bytes at the start of `text` belong to no character. */
+static inline size_t nib_utf8_invalid_prefix(struct nib_str text)
+{
+    size_t n = 0;
+    while (n < text.len) {
+        const int len = nib_utf8_scan(text.data + n, text.len - n);
+        if (len > 0)
+            break;
+        n = len == 0 ? text.len : n + (size_t)-len;
+    }
+    return n;
+}
+
 #endif

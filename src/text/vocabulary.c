@@ -1,15 +1,11 @@
-/* Loading of the vocabulary and the table from texts to ids, see vocabulary.h. */
+/* The vocabulary and the table from texts to ids, see vocabulary.h. */
 #include "vocabulary.h"
 
-#include "gguf.h"
 #include "hash.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-
-#define KEY_TOKENS "tokenizer.ggml.tokens"
-#define KEY_SCORES "tokenizer.ggml.scores"
-#define KEY_TYPES  "tokenizer.ggml.token_type"
 
 /* The tag is a part of the hash: most misses end without a look at the text. */
 struct nib_token_slot {
@@ -38,103 +34,61 @@ static enum nib_status allocate_tokens(struct nib_vocabulary *v, size_t n, struc
     return NIB_OK;
 }
 
-/* Copy the texts out of the mapping. */
-static enum nib_status load_texts(struct nib_vocabulary *v, const struct nib_gguf *gguf,
+/* Copy the texts. */
+static enum nib_status load_texts(struct nib_vocabulary *v, const struct nib_token_list *list,
                                   struct nib_error *err)
 {
-    nib_gguf_copy_strings(gguf, KEY_TOKENS, v->text);
     size_t n_bytes = 0;
     for (size_t i = 0; i < v->n_tokens; i++) {
-        if (v->text[i].len > NIB_MAX_TOKEN_BYTES)
+        const size_t len = list->texts[i].len;
+        if (len > NIB_MAX_TOKEN_BYTES)
             return nib_fail(err, NIB_ERROR_FILE,
                             "%s: token %zu is %zu bytes long, expected at most %zu; the file is "
                             "damaged, get it again",
-                            nib_gguf_path(gguf), i, v->text[i].len, NIB_MAX_TOKEN_BYTES);
-        n_bytes += v->text[i].len + 1;
-        if (v->text[i].len > v->max_text_bytes)
-            v->max_text_bytes = v->text[i].len;
+                            list->path, i, len, NIB_MAX_TOKEN_BYTES);
+        n_bytes += len + 1;
+        if (len > v->max_text_bytes)
+            v->max_text_bytes = len;
     }
     char *p = v->texts = malloc(n_bytes);
     if (p == NULL)
         return nib_fail_memory(err, n_bytes, "the vocabulary");
     for (size_t i = 0; i < v->n_tokens; i++) {
-        const size_t len = v->text[i].len;
+        const size_t len = list->texts[i].len;
         if (len > 0)
-            memcpy(p, v->text[i].data, len);
+            memcpy(p, list->texts[i].data, len);
         p[len] = 0;
-        v->text[i].data = p;
+        v->text[i] = (struct nib_str){p, len};
         p += len + 1;
     }
     return NIB_OK;
 }
 
-static enum nib_status wrong_count(const struct nib_gguf *gguf, const char *key, size_t n,
-                                   size_t n_tokens, struct nib_error *err)
-{
-    return nib_fail(
-        err, NIB_ERROR_FILE,
-        "%s: %s has %zu elements for %zu tokens, expected as many; the file is damaged, "
-        "get it again",
-        nib_gguf_path(gguf), key, n, n_tokens);
-}
-
-static enum nib_status wrong_kind(const struct nib_gguf *gguf, const char *key,
-                                  const char *expected, struct nib_error *err)
-{
-    return nib_fail(err, NIB_ERROR_FILE,
-                    "%s: %s is missing or not an array of %s; the file is damaged or was converted "
-                    "wrongly, get it again",
-                    nib_gguf_path(gguf), key, expected);
-}
-
-static enum nib_status load_types(struct nib_vocabulary *v, const struct nib_gguf *gguf,
+static enum nib_status load_types(struct nib_vocabulary *v, const struct nib_token_list *list,
                                   struct nib_error *err)
 {
-    if (!nib_gguf_has(gguf, KEY_TYPES))
-        return NIB_OK;
-    size_t n;
-    if (!nib_gguf_ints(gguf, KEY_TYPES, &n))
-        return wrong_kind(gguf, KEY_TYPES, "integers", err);
-    if (n != v->n_tokens)
-        return wrong_count(gguf, KEY_TYPES, n, v->n_tokens, err);
-    int64_t *types = malloc(n * sizeof(*types));
-    if (types == NULL)
-        return nib_fail_memory(err, n * sizeof(*types), "the types of tokens");
-    nib_gguf_copy_ints(gguf, KEY_TYPES, types);
-    enum nib_status status = NIB_OK;
-    for (size_t i = 0; i < n && status == NIB_OK; i++) {
-        if (types[i] < 0 || types[i] >= NIB_TOKEN_TYPE_COUNT)
-            status =
-                nib_fail(err, NIB_ERROR_FILE,
-                         "%s: token %zu has the type %lld, expected 0..%d; the file is damaged, "
-                         "get it again",
-                         nib_gguf_path(gguf), i, (long long)types[i], NIB_TOKEN_TYPE_COUNT - 1);
-        else if (types[i] == NIB_TOKEN_BYTE && nib_byte_token_value(v->text[i]) < 0)
-            status = nib_fail(err, NIB_ERROR_FILE,
-                              "%s: token %zu is of the type byte but its text is '%.16s', expected "
-                              "<0x00> .. <0xFF>; the file is damaged, get it again",
-                              nib_gguf_path(gguf), i, v->text[i].data);
-        else
-            v->type[i] = types[i] == NIB_TOKEN_UNDEFINED ? NIB_TOKEN_NORMAL : (uint8_t)types[i];
+    for (size_t i = 0; list->types != NULL && i < v->n_tokens; i++) {
+        const uint8_t type = list->types[i];
+        assert(type < NIB_TOKEN_TYPE_COUNT);
+        if (type == NIB_TOKEN_BYTE && nib_byte_token_value(v->text[i]) < 0)
+            return nib_fail(err, NIB_ERROR_FILE,
+                            "%s: token %zu is of the type byte but its text is '%.16s', expected "
+                            "<0x00> .. <0xFF>; the file is damaged, get it again",
+                            list->path, i, v->text[i].data);
+        v->type[i] = type == NIB_TOKEN_UNDEFINED ? NIB_TOKEN_NORMAL : type;
     }
-    free(types);
-    return status;
+    return NIB_OK;
 }
 
-static enum nib_status load_scores(struct nib_vocabulary *v, const struct nib_gguf *gguf,
+static enum nib_status load_scores(struct nib_vocabulary *v, const struct nib_token_list *list,
                                    struct nib_error *err)
 {
-    if (!nib_gguf_has(gguf, KEY_SCORES))
+    if (list->scores == NULL)
         return NIB_OK;
-    size_t n;
-    if (!nib_gguf_floats(gguf, KEY_SCORES, &n))
-        return wrong_kind(gguf, KEY_SCORES, "finite floats", err);
-    if (n != v->n_tokens)
-        return wrong_count(gguf, KEY_SCORES, n, v->n_tokens, err);
-    v->score = malloc(n * sizeof(*v->score));
+    v->score = malloc(v->n_tokens * sizeof(*v->score));
     if (v->score == NULL)
-        return nib_fail_memory(err, n * sizeof(*v->score), "the scores of tokens");
-    nib_gguf_copy_floats(gguf, KEY_SCORES, v->score);
+        return nib_fail_memory(err, v->n_tokens * sizeof(*v->score), "the scores of tokens");
+    memcpy(v->score, list->scores, v->n_tokens * sizeof(*v->score));
     return NIB_OK;
 }
 
@@ -202,25 +156,30 @@ int nib_byte_token_value(struct nib_str text)
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-enum nib_status nib_vocabulary_load(struct nib_vocabulary *v, const struct nib_gguf *gguf,
-                                    struct nib_error *err)
+int32_t nib_vocabulary_find_byte(const struct nib_vocabulary *v, uint8_t byte)
 {
-    size_t n;
-    if (!nib_gguf_strings(gguf, KEY_TOKENS, &n))
-        return wrong_kind(gguf, KEY_TOKENS, "strings", err);
+    char name[8];
+    const int n = snprintf(name, sizeof(name), "<0x%02X>", byte);
+    return nib_vocabulary_find(v, name, (size_t)n);
+}
+
+enum nib_status nib_vocabulary_create(struct nib_vocabulary *v, const struct nib_token_list *list,
+                                      struct nib_error *err)
+{
+    const size_t n = list->n_tokens;
     if (n == 0 || n > NIB_MAX_TOKENS)
         return nib_fail(
             err, NIB_ERROR_FILE,
             "%s: the vocabulary has %zu tokens, expected 1 to %zu; the file is damaged, "
             "get it again",
-            nib_gguf_path(gguf), n, NIB_MAX_TOKENS);
+            list->path, n, NIB_MAX_TOKENS);
     enum nib_status status = allocate_tokens(v, n, err);
     if (status == NIB_OK)
-        status = load_texts(v, gguf, err);
+        status = load_texts(v, list, err);
     if (status == NIB_OK)
-        status = load_types(v, gguf, err);
+        status = load_types(v, list, err);
     if (status == NIB_OK)
-        status = load_scores(v, gguf, err);
+        status = load_scores(v, list, err);
     if (status == NIB_OK)
         status = build_table(v, err);
     return status;

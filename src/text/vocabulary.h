@@ -49,10 +49,23 @@ struct nib_vocabulary {
 /* Write the bytes that a normal token's text stands for, at most text.len; gives their number. */
 typedef size_t nib_piece_fn(char *out, struct nib_str text);
 
+/* What a vocabulary is made of; nothing of it is needed afterwards. */
+struct nib_token_list {
+    const char *path; /* for errors */
+    size_t n_tokens;
+    const struct nib_str *texts; /* any bytes; "": an id that no text has */
+    const uint8_t *types;        /* enum nib_token_type, or NULL: all normal */
+    const float *scores;         /* or NULL: the vocabulary has none */
+};
+
 /*
- * Load from the keys tokenizer.ggml.{tokens,scores,token_type}; `vocabulary` is zeroed by the
- * caller and to be freed even after a failure.
+ * `vocabulary` is zeroed by the caller (bos_id, eos_id and unk_id apart, which stay) and to be
+ * freed even after a failure.
  */
+enum nib_status nib_vocabulary_create(struct nib_vocabulary *vocabulary,
+                                      const struct nib_token_list *list, struct nib_error *err);
+
+/* The same from the keys tokenizer.ggml.{tokens,scores,token_type}.  (gguf_vocabulary.c) */
 enum nib_status nib_vocabulary_load(struct nib_vocabulary *vocabulary, const struct nib_gguf *gguf,
                                     struct nib_error *err);
 
@@ -68,6 +81,9 @@ int32_t nib_vocabulary_find(const struct nib_vocabulary *vocabulary, const char 
 /* "<0x0A>" to 10, and nothing else to anything: -1. */
 int nib_byte_token_value(struct nib_str text);
 
+/* The token "<0x0A>" of byte 10; -1: none. */
+int32_t nib_vocabulary_find_byte(const struct nib_vocabulary *vocabulary, uint8_t byte);
+
 /*
  * Read the ids of special tokens (their defaults are in `vocabulary`) and decide which tokens end
  * an answer, are control tokens in spite of their type, or strip white space.  (token_roles.c)
@@ -79,6 +95,13 @@ static inline bool nib_token_is_special(const struct nib_vocabulary *vocabulary,
 {
     const uint8_t type = vocabulary->type[id];
     return type == NIB_TOKEN_CONTROL || type == NIB_TOKEN_UNKNOWN || type == NIB_TOKEN_USER_DEFINED;
+}
+
+/* May text become this token?  Control tokens never come of text, nor bytes of their names. */
+static inline bool nib_token_comes_of_text(const struct nib_vocabulary *vocabulary, int32_t id)
+{
+    const uint8_t type = vocabulary->type[id];
+    return type == NIB_TOKEN_NORMAL || type == NIB_TOKEN_USER_DEFINED || type == NIB_TOKEN_UNUSED;
 }
 
 /* Tokens that print as their names with NIB_PARSE_SPECIAL and else not at all. */
