@@ -123,43 +123,58 @@ INLINE vfloat e8m0_half(vint e)
     return V(mul_ps)(vfloat_of_bits(a), vfloat_of_bits(b));
 }
 
-/* Scale i, 0..15, of a NIB_SCALE_I6_16 super-block. */
-INLINE vint scale_6_bits(const uint8_t *super, size_t i, size_t row)
+enum { SUPER_BLOCKS = NIB_SUPER / NIB_BLOCK };
+
+/* Scales of a super-block as bytes, [run][row of the group], where they are not so in memory. */
+struct super_scales {
+    _Alignas(64) int8_t byte[NIB_SUPER];
+};
+
+/* All scales of a NIB_SCALE_I6_16 super-block: quarter k is runs 4k.., whose low bits are nibble
+ * k / 2 of rows 4 (k % 2).. and whose high ones are bits 2k of the rows after those. */
+INLINE void unpack_6_bits(int8_t *scale, const uint8_t *bits)
 {
-    const __m128i low_shift = _mm_cvtsi32_si128((int)(i / 8 * 4));
-    const __m128i high_shift = _mm_cvtsi32_si128((int)(i / 4 * 2));
-    const vint low = vint_u8(super + 32 + i % 8 * NIB_GROUP + row);
-    const vint high = vint_u8(super + 160 + i % 4 * NIB_GROUP + row);
-    const vint bits =
-        vint_or(vint_and(V(srl_epi32)(low, low_shift), V(set1_epi32)(15)),
-                V(slli_epi32)(vint_and(V(srl_epi32)(high, high_shift), V(set1_epi32)(3)), 4));
-    return V(sub_epi32)(bits, V(set1_epi32)(32));
+    enum { QUARTER = 4 * NIB_GROUP };
+    UNROLL for (int k = 0; k < 4; k++) UNROLL for (int i = 0; i < QUARTER; i += 4 * LANES)
+    {
+        const vint low = shift_down(vint_load(bits + k % 2 * QUARTER + i), k / 2 * 4);
+        const vint high = shift_down(vint_load(bits + 2 * QUARTER + i), 2 * k - 4);
+        const vint both =
+            vint_or(vint_and(low, V(set1_epi8)(15)), vint_and(high, V(set1_epi8)(3 << 4)));
+        vint_store(scale + k * QUARTER + i, V(sub_epi8)(both, V(set1_epi8)(32)));
+    }
+}
+
+/* To be called for each block, in ascending order from anywhere. */
+INLINE void unpack_scales(struct super_scales *s, const struct nib_matrix *w, const uint8_t *group,
+                          size_t block, bool is_first, const struct nib_pack_info *info)
+{
+    if (info->form == NIB_SCALE_I6_16 && (is_first || block % SUPER_BLOCKS == 0))
+        unpack_6_bits(s->byte, group + w->planes.super + block / SUPER_BLOCKS * info->super + 32);
 }
 
 /* dw, and mw where there is a minimum, of run i of columns that share a scale. */
 INLINE vfloat run_scale(const struct nib_matrix *w, const uint8_t *group, size_t row, size_t i,
-                        vfloat *min, const struct nib_pack_info *info)
+                        const struct super_scales *s, vfloat *min, const struct nib_pack_info *info)
 {
-    const uint8_t *bytes = group + w->planes.scale + i * NIB_GROUP + row;
-    const size_t runs = nib_scale_columns(info->form) == 16 ? 16 : 8;
+    const size_t at = i * NIB_GROUP + row, runs = nib_scale_columns(info->form) == 16 ? 16 : 8;
+    const uint8_t *bytes = group + w->planes.scale + at;
     const uint8_t *super = group + w->planes.super + i / runs * info->super;
     const vfloat minus = V(set1_ps)(-0.0f);
     switch (info->form) {
     case NIB_SCALE_F16:
         if (info->min)
-            *min = vfloat_f16(group + w->planes.min + (i * NIB_GROUP + row) * 2);
-        return vfloat_f16(group + w->planes.scale + (i * NIB_GROUP + row) * 2);
+            *min = vfloat_f16(group + w->planes.min + at * 2);
+        return vfloat_f16(group + w->planes.scale + at * 2);
     case NIB_SCALE_E8M0:
         return e8m0_half(vint_u8(bytes));
     case NIB_SCALE_U8_MIN:
-        *min = V(mul_ps)(vfloat_f16(super + 32 + row * 2),
-                         V(cvtepi32_ps)(vint_u8(group + w->planes.min + i * NIB_GROUP + row)));
-        *min = V(xor_ps)(*min, minus);
+        *min = V(mul_ps)(V(xor_ps)(vfloat_f16(super + 32 + row * 2), minus),
+                         V(cvtepi32_ps)(vint_u8(group + w->planes.min + at)));
         return V(mul_ps)(vfloat_f16(super + row * 2), V(cvtepi32_ps)(vint_u8(bytes)));
     case NIB_SCALE_U4_16:
-        *min = V(mul_ps)(vfloat_f16(super + 32 + row * 2),
+        *min = V(mul_ps)(V(xor_ps)(vfloat_f16(super + 32 + row * 2), minus),
                          V(cvtepi32_ps)(V(srli_epi32)(vint_u8(bytes), 4)));
-        *min = V(xor_ps)(*min, minus);
         return V(mul_ps)(vfloat_f16(super + row * 2),
                          V(cvtepi32_ps)(vint_and(vint_u8(bytes), V(set1_epi32)(15))));
     case NIB_SCALE_I8:
@@ -170,7 +185,7 @@ INLINE vfloat run_scale(const struct nib_matrix *w, const uint8_t *group, size_t
                          V(cvtepi32_ps)(vint_s8(bytes)));
     case NIB_SCALE_I6_16:
         return V(mul_ps)(vfloat_f16(super + row * 2),
-                         V(cvtepi32_ps)(scale_6_bits(super, i % 16, row)));
+                         V(cvtepi32_ps)(vint_s8(s->byte + i % 16 * NIB_GROUP + row)));
     default:
         return V(setzero_ps)();
     }

@@ -75,6 +75,10 @@ INLINE void fetch_ahead(const struct nib_matrix *w, const struct block_at *at, c
                      _MM_HINT_T0);
     if (info->min)
         _mm_prefetch((const char *)group + w->planes.min + block * info->min + ahead, _MM_HINT_T0);
+    if (info->form == NIB_SCALE_I6_16 && block % SUPER_BLOCKS == 0)
+        UNROLL for (int i = 0; i < info->super; i += 64) _mm_prefetch(
+            (const char *)group + w->planes.super + block / SUPER_BLOCKS * info->super + i + ahead,
+            _MM_HINT_T0);
 }
 
 INLINE void narrow_tile(const struct nib_matmul *m, size_t g, size_t row, size_t t0, const int n,
@@ -89,9 +93,11 @@ INLINE void narrow_tile(const struct nib_matmul *m, size_t g, size_t row, size_t
     const int n_runs = is_half ? 2 : 1;
     const int32_t *nsum = (is_half ? x->nsum_half : x->nsum) + t0;
     vfloat acc[MATMUL_NARROW];
+    struct super_scales scales;
     UNROLL for (int t = 0; t < n; t++) acc[t] = V(setzero_ps)();
     for (size_t b = 0; b < n_blocks; b++) {
         const struct block_at at = block_at(w, group, row, b, info);
+        unpack_scales(&scales, w, group, b, b == 0, info);
         UNROLL for (int half = 0; half < n_runs; half++)
         {
             const size_t run = b * (size_t)n_runs + (size_t)half;
@@ -102,12 +108,14 @@ INLINE void narrow_tile(const struct nib_matmul *m, size_t g, size_t row, size_t
                                  : vint_zero();
             narrow_run(idot, &at, x->q + (b * x->n_rows + t0) * NIB_BLOCK, n, half, info);
             vfloat min = V(setzero_ps)();
-            const vfloat scale = run_scale(w, group, row, run, &min, info);
+            const vfloat scale = run_scale(w, group, row, run, &scales, &min, info);
+            float room[MATMUL_NARROW];
+            const float *factor = has_min ? min_factors(room, x, run, t0, n, is_half) : NULL;
             UNROLL for (int t = 0; t < n; t++)
             {
                 acc[t] = scale_in(acc[t], idot[t], scale, x->d + b * x->n_rows + t0 + t);
                 if (has_min)
-                    acc[t] = V(fmadd_ps)(min, min_factor(x, run, t0 + (size_t)t, is_half), acc[t]);
+                    acc[t] = V(fmadd_ps)(min, V(set1_ps)(factor[t]), acc[t]);
             }
         }
         if (t0 == m->token_begin)
@@ -130,6 +138,10 @@ INLINE size_t narrow_tokens(const struct nib_matmul *m, size_t g, size_t row, si
         narrow_tile(m, g, row, t0, 4, info);
         return 4;
     }
+    if (n == 3) {
+        narrow_tile(m, g, row, t0, 3, info);
+        return 3;
+    }
     if (n >= 2) {
         narrow_tile(m, g, row, t0, 2, info);
         return 2;
@@ -138,10 +150,11 @@ INLINE size_t narrow_tokens(const struct nib_matmul *m, size_t g, size_t row, si
     return 1;
 }
 
-INLINE void matmul_narrow(const struct nib_matmul *m, const struct nib_pack_info *info)
+INLINE void matmul_narrow(const struct nib_matmul *m, size_t group_begin, size_t group_end,
+                          size_t token_begin, size_t token_end, const struct nib_pack_info *info)
 {
-    for (size_t g = m->group_begin; g < m->group_end; g++)
+    for (size_t g = group_begin; g < group_end; g++)
         for (size_t row = 0; row < NIB_GROUP; row += LANES)
-            for (size_t t = m->token_begin; t < m->token_end;)
-                t += narrow_tokens(m, g, row, t, m->token_end - t, info);
+            for (size_t t = token_begin; t < token_end;)
+                t += narrow_tokens(m, g, row, t, token_end - t, info);
 }

@@ -63,13 +63,38 @@ INLINE vfloat scale_in(vfloat acc, vint idot, vfloat dw, const float *da)
     return V(fmadd_ps)(V(cvtepi32_ps)(idot), V(mul_ps)(dw, V(set1_ps)(*da)), acc);
 }
 
-/* What the activations' sums give to the minimum of a run of columns. */
-INLINE vfloat min_factor(const struct nib_act *x, size_t run, size_t t, const bool is_half)
+/* n of 1 to 4 numbers, then zeros. */
+INLINE __m128i load_upto4(const void *p, const int n)
+{
+    if (n == 4)
+        return _mm_loadu_si128((const __m128i *)p);
+    if (n == 2)
+        return _mm_loadl_epi64((const __m128i *)p);
+    if (n == 1)
+        return _mm_loadu_si32(p);
+    const __m128i mask = _mm_setr_epi32(-1, -1, -1, 0);
+    return _mm_maskload_epi32((const int *)p, mask);
+}
+
+/*
+ * What the minimum of a run of columns is multiplied with, for tokens t..: of 32 columns it
+ * is there already, of 16 it comes into `room` for n tokens rounded up to 4.
+ */
+INLINE const float *min_factors(float *room, const struct nib_act *x, size_t run, size_t t,
+                                const int n, const bool is_half)
 {
     if (!is_half)
-        return V(set1_ps)(x->s[run * x->n_rows + t]);
-    const float sum = (float)-x->nsum_half[run * x->n_rows + t];
-    return V(set1_ps)(x->d[run / 2 * x->n_rows + t] * sum);
+        return x->s + run * x->n_rows + t;
+    const int32_t *nsum = x->nsum_half + run * x->n_rows + t;
+    const float *d = x->d + run / 2 * x->n_rows + t;
+    UNROLL for (int i = 0; i < n; i += 4)
+    {
+        const int count = n - i < 4 ? n - i : 4;
+        const __m128i isum = _mm_sub_epi32(_mm_setzero_si128(), load_upto4(nsum + i, count));
+        const __m128 scale = _mm_castsi128_ps(load_upto4(d + i, count));
+        _mm_storeu_ps(room + i, _mm_mul_ps(scale, _mm_cvtepi32_ps(isum)));
+    }
+    return room;
 }
 
 /* Rows [row, row + LANES) of group g for token t. */
@@ -91,14 +116,20 @@ INLINE int strip_at(const int i, const bool is_half)
 
 #include "matmul_float.h"
 #include "matmul_narrow.h"
+
+/* Some groups for some tokens, of one packing. */
+typedef void matmul_narrow_fn(const struct nib_matmul *m, size_t group_begin, size_t group_end,
+                              size_t token_begin, size_t token_end);
+
 #include "matmul_wide.h"
 
-INLINE void matmul_codes(const struct nib_matmul *m, const enum nib_pack pack)
+INLINE void matmul_codes(const struct nib_matmul *m, matmul_narrow_fn *narrow,
+                         const enum nib_pack pack)
 {
     if (m->token_end - m->token_begin > 2 * MATMUL_NARROW)
-        matmul_wide(m, &nib_packs[pack]);
+        matmul_wide(m, narrow, &nib_packs[pack]);
     else
-        matmul_narrow(m, &nib_packs[pack]);
+        narrow(m, m->group_begin, m->group_end, m->token_begin, m->token_end);
 }
 
 #define FLOAT_MATMUL(pack)                                                                         \
@@ -107,9 +138,16 @@ INLINE void matmul_codes(const struct nib_matmul *m, const enum nib_pack pack)
         matmul_floats(m, NIB_PACK_##pack);                                                         \
     }
 #define CODE_MATMUL(pack)                                                                          \
+    static __attribute__((noinline)) void narrow_##pack(const struct nib_matmul *m,                \
+                                                        size_t group_begin, size_t group_end,      \
+                                                        size_t token_begin, size_t token_end)      \
+    {                                                                                              \
+        matmul_narrow(m, group_begin, group_end, token_begin, token_end,                           \
+                      &nib_packs[NIB_PACK_##pack]);                                                \
+    }                                                                                              \
     static void matmul_##pack(const struct nib_matmul *m)                                          \
     {                                                                                              \
-        matmul_codes(m, NIB_PACK_##pack);                                                          \
+        matmul_codes(m, narrow_##pack, NIB_PACK_##pack);                                           \
     }
 #define ENTRY(pack) k->matmul[NIB_PACK_##pack] = matmul_##pack;
 

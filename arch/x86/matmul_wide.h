@@ -18,9 +18,9 @@ enum {
 
 /* What a tile is compiled for. */
 struct wide_shape {
-    int bits;     /* of codes, as they matter: 4, 5, 6 or 8 */
+    int bits;     /* of codes */
     bool is_half; /* scales for 16 columns, not 32 */
-    bool has_min; /* and no zero point; else the other way round */
+    bool has_min; /* and no zero point; else no minimum, and a zero point of half the codes */
 };
 
 struct wide_chunk {
@@ -30,21 +30,7 @@ struct wide_chunk {
     const uint8_t *codes[WIDE_VECTORS]; /* strips, stride apart */
     size_t stride;
     size_t first_block, n_blocks;
-    int32_t start[WIDE_RUNS][WIDE_TOKENS]; /* what the zero point takes off each token's sum */
 };
-
-/* -zero * isum of each run and token of a pass. */
-INLINE void wide_starts(struct wide_chunk *c, const struct nib_act *x, size_t t0, size_t n,
-                        const struct nib_pack_info *info)
-{
-    const size_t n_runs = nib_scale_columns(info->form) == 16 ? 2 : 1;
-    const int32_t *nsum = n_runs == 2 ? x->nsum_half : x->nsum;
-    for (size_t run = 0; run < c->n_blocks * n_runs; run++) {
-        const int32_t *from = nsum + (c->first_block * n_runs + run) * x->n_rows + t0;
-        for (size_t t = 0; t < n; t++)
-            c->start[run][t] = from[t] * (1 << info->zero_shift);
-    }
-}
 
 /* Unpack columns from block `first` on of the rows of both vectors, from `rows` on. */
 INLINE void wide_unpack(struct wide_chunk *c, const struct nib_matrix *w,
@@ -58,8 +44,11 @@ INLINE void wide_unpack(struct wide_chunk *c, const struct nib_matrix *w,
         const uint8_t *group = w->data + rows[v] / NIB_GROUP * w->planes.n_bytes;
         const size_t lane = rows[v] % NIB_GROUP;
         c->codes[v] = info->codes == 512 ? group + c->first_block * 512 + lane * 4 : c->bytes[v][0];
+        struct super_scales scales;
         for (size_t b = 0; b < c->n_blocks; b++) {
-            const struct block_at at = block_at(w, group, lane, c->first_block + b, info);
+            const size_t block = c->first_block + b;
+            const struct block_at at = block_at(w, group, lane, block, info);
+            unpack_scales(&scales, w, group, block, b == 0, info);
             if (info->codes != 512)
                 UNROLL for (int strip = 0; strip < 8; strip++) vint_store(
                     c->bytes[v][b * 8 + (size_t)strip], strip_codes(&at, strip, -1, info));
@@ -68,7 +57,7 @@ INLINE void wide_unpack(struct wide_chunk *c, const struct nib_matrix *w,
                 const size_t run = b * n_runs + half;
                 vfloat min;
                 const vfloat scale =
-                    run_scale(w, group, lane, c->first_block * n_runs + run, &min, info);
+                    run_scale(w, group, lane, block * n_runs + half, &scales, &min, info);
                 V(storeu_ps)(&c->scale[run][v * LANES], scale);
                 if (has_min)
                     V(storeu_ps)(&c->min[run][v * LANES], min);
@@ -138,9 +127,8 @@ INLINE void wide_run(vint idot[WIDE_VECTORS][MATMUL_WIDE], const struct wide_chu
 #endif
 }
 
-/* Sums of tokens t0.., of which the first is t_pass of its pass, over the columns of a chunk, on
- * top of sums[token][row]. */
-INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_t t0, size_t t_pass,
+/* Sums of tokens t0.. over the columns of a chunk, on top of sums[token][row]. */
+INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_t t0,
                       float (*sums)[WIDE_ROWS], const int n, const struct wide_shape shape)
 {
     const size_t n_runs = shape.is_half ? 2 : 1, stride = x->n_rows;
@@ -155,10 +143,15 @@ INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_
         UNROLL for (size_t half = 0; half < n_runs; half++)
         {
             const size_t run = block * n_runs + half;
-            const int32_t *start = c->start[b * n_runs + half] + t_pass;
+            const int32_t *nsum = (shape.is_half ? x->nsum_half : x->nsum) + run * stride + t0;
             vint idot[WIDE_VECTORS][MATMUL_WIDE];
-            UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++)
-                idot[v][t] = shape.has_min ? vint_zero() : V(set1_epi32)(start[t]);
+            UNROLL for (int t = 0; t < n; t++)
+            {
+                const vint start = shape.has_min
+                                       ? vint_zero()
+                                       : V(slli_epi32)(V(set1_epi32)(nsum[t]), shape.bits - 1);
+                UNROLL for (int v = 0; v < WIDE_VECTORS; v++) idot[v][t] = start;
+            }
             wide_run(idot, c, b, (int)half * 4, n_strips, q, n, shape.bits);
             UNROLL for (int v = 0; v < WIDE_VECTORS; v++)
             {
@@ -166,13 +159,16 @@ INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_
                 UNROLL for (int t = 0; t < n; t++) acc[v][t] =
                     scale_in(acc[v][t], idot[v][t], scale, d + t);
             }
-            if (shape.has_min)
+            if (shape.has_min) {
+                float room[(MATMUL_WIDE + 3) / 4 * 4];
+                const float *factor = min_factors(room, x, run, t0, n, shape.is_half);
                 UNROLL for (int v = 0; v < WIDE_VECTORS; v++)
                 {
                     const vfloat min = V(loadu_ps)(&c->min[b * n_runs + half][v * LANES]);
-                    UNROLL for (int t = 0; t < n; t++) acc[v][t] = V(fmadd_ps)(
-                        min, min_factor(x, run, t0 + (size_t)t, shape.is_half), acc[v][t]);
+                    UNROLL for (int t = 0; t < n; t++) acc[v][t] =
+                        V(fmadd_ps)(min, V(set1_ps)(factor[t]), acc[v][t]);
                 }
+            }
         }
     }
     UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++)
@@ -191,8 +187,7 @@ INLINE void wide_tiles(const struct wide_chunk *c, const struct nib_act *x, size
 #define WIDTH(width)                                                                               \
     case width: /* half of the widest at least */                                                  \
         if (width <= widest && 2 * width >= widest)                                                \
-            wide_tile(c, x, t0 + begin, begin, sums + begin, width <= MATMUL_WIDE ? width : 1,     \
-                      shape);                                                                      \
+            wide_tile(c, x, t0 + begin, sums + begin, width <= MATMUL_WIDE ? width : 1, shape);    \
         break;
             WIDTH(1)
             WIDTH(2)
@@ -216,44 +211,37 @@ typedef void wide_tiles_fn(const struct wide_chunk *c, const struct nib_act *x, 
         wide_tiles(c, x, t0, n, sums, (struct wide_shape){n_bits, half, min});                     \
     }
 
-WIDE_TILES(tiles_zero, 4, false, false)
-WIDE_TILES(tiles_min, 4, false, true)
-WIDE_TILES(tiles_zero_half, 4, true, false)
-WIDE_TILES(tiles_min_half, 4, true, true)
-#if !MATMUL_VNNI /* only then does the number of bits matter */
-WIDE_TILES(tiles_zero_5, 5, false, false)
-WIDE_TILES(tiles_min_5, 5, false, true)
-WIDE_TILES(tiles_zero_half_6, 6, true, false)
-WIDE_TILES(tiles_zero_8, 8, false, false)
-WIDE_TILES(tiles_zero_half_8, 8, true, false)
+WIDE_TILES(tiles_4, 4, false, false)
+WIDE_TILES(tiles_5, 5, false, false)
+WIDE_TILES(tiles_8, 8, false, false)
+WIDE_TILES(tiles_3_half, 3, true, false)
+WIDE_TILES(tiles_6_half, 6, true, false)
+WIDE_TILES(tiles_8_half, 8, true, false)
+WIDE_TILES(tiles_4_min, 4, false, true)
+WIDE_TILES(tiles_2_half_min, 2, true, true)
+#if MATMUL_VNNI /* any number of bits */
+#define tiles_5_min tiles_4_min
+#else
+WIDE_TILES(tiles_5_min, 5, false, true)
 #endif
 
 INLINE wide_tiles_fn *wide_tiles_of(const struct nib_pack_info *info)
 {
     const bool is_half = nib_scale_columns(info->form) == 16;
-    const bool has_min = nib_pack_has_min(info);
-#if !MATMUL_VNNI
-    if (info->bits == 8)
-        return is_half ? tiles_zero_half_8 : tiles_zero_8;
-    if (info->bits == 6)
-        return tiles_zero_half_6;
-    if (info->bits == 5)
-        return has_min ? tiles_min_5 : tiles_zero_5;
-#endif
+    if (nib_pack_has_min(info))
+        return is_half ? tiles_2_half_min : info->bits == 5 ? tiles_5_min : tiles_4_min;
     if (is_half)
-        return has_min ? tiles_min_half : tiles_zero_half;
-    return has_min ? tiles_min : tiles_zero;
+        return info->bits == 3 ? tiles_3_half : info->bits == 6 ? tiles_6_half : tiles_8_half;
+    return info->bits == 4 ? tiles_4 : info->bits == 5 ? tiles_5 : tiles_8;
 }
 
-/* All tokens of a pass for the rows of two vectors; `n_kept` 1: of the second, which is the first
- * again, nothing is stored. */
-INLINE void wide_rows(const struct nib_matmul *m, const size_t rows[WIDE_VECTORS], int n_kept,
-                      size_t t0, size_t n, const struct nib_pack_info *info)
+/* All tokens of a pass for the rows of two vectors. */
+INLINE void wide_rows(const struct nib_matmul *m, const size_t rows[WIDE_VECTORS], size_t t0,
+                      size_t n, const struct nib_pack_info *info)
 {
     _Alignas(64) float sums[WIDE_TOKENS][WIDE_ROWS];
     struct wide_chunk chunk;
     wide_tiles_fn *const tiles = wide_tiles_of(info);
-    const bool has_zero = !nib_pack_has_min(info);
     const size_t n_blocks = m->w->n_cols / NIB_BLOCK;
     const size_t n_chunks = (n_blocks + WIDE_BLOCKS - 1) / WIDE_BLOCKS;
     memset(sums, 0, n * sizeof(*sums));
@@ -261,18 +249,18 @@ INLINE void wide_rows(const struct nib_matmul *m, const size_t rows[WIDE_VECTORS
         chunk.first_block = n_blocks * i / n_chunks;
         chunk.n_blocks = n_blocks * (i + 1) / n_chunks - chunk.first_block;
         wide_unpack(&chunk, m->w, rows, info);
-        if (has_zero)
-            wide_starts(&chunk, m->x, t0, n, info);
         tiles(&chunk, m->x, t0, n, sums);
     }
     for (size_t t = 0; t < n; t++)
-        for (int v = 0; v < n_kept; v++)
+        for (int v = 0; v < WIDE_VECTORS; v++)
             store_sums(m, rows[v] / NIB_GROUP, rows[v] % NIB_GROUP, t0 + t,
                        V(loadu_ps)(&sums[t][v * LANES]));
 }
 
-/* Tokens are cut so that those of a pass stay in L2 while all rows stream by. */
-INLINE void matmul_wide(const struct nib_matmul *m, const struct nib_pack_info *info)
+/* Tokens are cut so that those of a pass stay in L2 while all rows stream by.  A vector of rows
+ * without a second one goes the narrow way. */
+INLINE void matmul_wide(const struct nib_matmul *m, matmul_narrow_fn *narrow,
+                        const struct nib_pack_info *info)
 {
     const size_t fit = (384 << 10) / (m->w->n_cols + 1) / MATMUL_WIDE * MATMUL_WIDE;
     const size_t most = fit < MATMUL_WIDE ? MATMUL_WIDE : fit < WIDE_TOKENS ? fit : WIDE_TOKENS;
@@ -281,10 +269,10 @@ INLINE void matmul_wide(const struct nib_matmul *m, const struct nib_pack_info *
         const size_t t0 = m->token_begin + n * i / n_passes;
         const size_t n_pass = m->token_begin + n * (i + 1) / n_passes - t0;
         const size_t end = m->group_end * NIB_GROUP;
-        for (size_t row = m->group_begin * NIB_GROUP; row < end; row += WIDE_ROWS) {
-            const bool is_pair = row + LANES < end;
-            const size_t rows[WIDE_VECTORS] = {row, is_pair ? row + LANES : row};
-            wide_rows(m, rows, is_pair ? 2 : 1, t0, n_pass, info);
-        }
+        size_t row = m->group_begin * NIB_GROUP;
+        for (; row + WIDE_ROWS <= end; row += WIDE_ROWS)
+            wide_rows(m, (const size_t[WIDE_VECTORS]){row, row + LANES}, t0, n_pass, info);
+        if (row < end)
+            narrow(m, row / NIB_GROUP, m->group_end, t0, t0 + n_pass);
     }
 }

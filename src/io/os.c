@@ -92,6 +92,23 @@ void nib_os_unmap(struct nib_mapping *mapping)
     *mapping = (struct nib_mapping){0};
 }
 
+bool nib_os_is_file(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+bool nib_os_is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+char *nib_os_real_path(const char *path)
+{
+    return realpath(path, NULL);
+}
+
 bool nib_os_is_same_file(const char *a, const char *b)
 {
     struct stat x, y;

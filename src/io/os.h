@@ -19,6 +19,11 @@ struct nib_mapping {
 enum nib_status nib_os_map(struct nib_mapping *out, const char *path, struct nib_error *err);
 void nib_os_unmap(struct nib_mapping *mapping);
 
+bool nib_os_is_file(const char *path);   /* a regular one; links are followed */
+bool nib_os_is_folder(const char *path); /* the same */
+/* The absolute path without links, to be freed; NULL if nothing is there, or no memory. */
+char *nib_os_real_path(const char *path);
+
 /* Do both paths lead to one file that is there? */
 bool nib_os_is_same_file(const char *a, const char *b);
 

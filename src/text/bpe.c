@@ -3,6 +3,7 @@
  * et al. 2019): there a byte is written as one printable character in the vocabulary, "Ġ" is the
  * blank.
  */
+#include "bars.h"
 #include "hash.h"
 #include "subword.h"
 #include "utf8.h"
@@ -24,6 +25,9 @@ struct nib_bpe {
     struct merge_slot *slots;
     unsigned slot_shift; /* 64 - log2 of their number */
     uint64_t seed;
+    /* No merge makes a token that has a ▁ after another character: so words may be cut before each
+     * such ▁.  Only asked for characters. */
+    bool cuts_at_bars;
 };
 
 /* ---- letters -------------------------------------------------------------------------------- */
@@ -161,6 +165,7 @@ static enum nib_status add_merge(struct nib_bpe *bpe, const struct nib_bpe_merge
             merge->right.data);
     if (!nib_token_comes_of_text(v, id))
         return NIB_OK;
+    bpe->cuts_at_bars = bpe->cuts_at_bars && nib_bar_cut(v->text[id], 0) == v->text[id].len;
     struct merge_slot *slot = find_merge(bpe, left, right);
     if (slot->left < 0) /* of equal ones the first */
         *slot = (struct merge_slot){.left = left, .right = right, .rank = rank, .id = id};
@@ -229,6 +234,9 @@ enum nib_status nib_bpe_create(struct nib_bpe **out, const struct nib_vocabulary
         return nib_fail_memory(err, sizeof(*bpe), "the tokenizer");
     bpe->vocabulary = vocabulary;
     bpe->options = *options;
+    bpe->cuts_at_bars = !options->is_byte_level && options->continuing_prefix.len == 0 &&
+                        options->end_suffix.len == 0 &&
+                        nib_vocabulary_find(vocabulary, NIB_BAR, NIB_BAR_LEN) >= 0;
     enum nib_status status = copy_affixes(bpe, err);
     if (status == NIB_OK)
         status = add_merges(bpe, merges, n_merges, err);
@@ -345,17 +353,10 @@ static void symbols_from_characters(const struct nib_bpe *bpe, struct nib_merge 
     }
 }
 
-enum nib_status nib_bpe_encode(const struct nib_bpe *bpe, struct nib_scratch *scratch,
-                               struct nib_str word, struct nib_error *err)
+static enum nib_status encode_part(const struct nib_bpe *bpe, struct nib_scratch *scratch,
+                                   struct nib_str word, struct nib_error *err)
 {
     struct nib_merge *merge = &scratch->merge;
-    const int32_t id = bpe->options.is_byte_level && word.len == 1
-                           ? bpe->byte_id[(uint8_t)word.data[0]]
-                       : bpe->options.takes_whole_words ? whole_word(bpe, word)
-                                                        : -1;
-    if (id >= 0)
-        return nib_ids_push(&scratch->ids, id) ? NIB_OK : nib_encode_no_memory(word.len, err);
-
     if (!nib_merge_reserve(merge, word.len))
         return nib_encode_no_memory(word.len, err);
     merge->n_symbols = 0;
@@ -371,6 +372,23 @@ enum nib_status nib_bpe_encode(const struct nib_bpe *bpe, struct nib_scratch *sc
         if (!nib_ids_push(&scratch->ids, merge->symbols[i].id))
             return nib_encode_no_memory(word.len, err);
     return NIB_OK;
+}
+
+enum nib_status nib_bpe_encode(const struct nib_bpe *bpe, struct nib_scratch *scratch,
+                               struct nib_str word, struct nib_error *err)
+{
+    const int32_t id = bpe->options.is_byte_level && word.len == 1
+                           ? bpe->byte_id[(uint8_t)word.data[0]]
+                       : bpe->options.takes_whole_words ? whole_word(bpe, word)
+                                                        : -1;
+    if (id >= 0)
+        return nib_ids_push(&scratch->ids, id) ? NIB_OK : nib_encode_no_memory(word.len, err);
+    enum nib_status status = NIB_OK;
+    for (size_t from = 0, end; from < word.len && status == NIB_OK; from = end) {
+        end = bpe->cuts_at_bars ? nib_bar_cut(word, from) : word.len;
+        status = encode_part(bpe, scratch, (struct nib_str){word.data + from, end - from}, err);
+    }
+    return status;
 }
 
 enum nib_status nib_bpe_encode_invalid(const struct nib_bpe *bpe, struct nib_scratch *scratch,

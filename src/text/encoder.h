@@ -36,8 +36,14 @@ struct nib_encoder_kind {
 };
 
 extern const struct nib_encoder_kind nib_encoder_bpe;
+extern const struct nib_encoder_kind nib_encoder_bpe_bars;
 extern const struct nib_encoder_kind nib_encoder_sentencepiece;
 extern const struct nib_encoder_kind nib_encoder_unigram;
 extern const struct nib_encoder_kind nib_encoder_wordpiece;
+
+/* BPE with the merges of tokenizer.ggml.merges.  (gguf_bpe.c) */
+enum nib_status nib_gguf_create_bpe(struct nib_bpe **out, const struct nib_vocabulary *vocabulary,
+                                    const struct nib_bpe_options *options,
+                                    const struct nib_gguf *gguf, struct nib_error *err);
 
 #endif

@@ -31,9 +31,11 @@ static void split_merge(struct nib_bpe_merge *merge, struct nib_str text)
     merge->right = blank == NULL ? NIB_STR("") : (struct nib_str){blank + 1, text.len - n - 1};
 }
 
-static enum nib_status create_model(struct words *words, const struct nib_vocabulary *vocabulary,
+enum nib_status nib_gguf_create_bpe(struct nib_bpe **out, const struct nib_vocabulary *vocabulary,
+                                    const struct nib_bpe_options *options,
                                     const struct nib_gguf *gguf, struct nib_error *err)
 {
+    *out = NULL;
     size_t n;
     if (!nib_gguf_strings(gguf, KEY_MERGES, &n) || n > NIB_MAX_MERGES)
         return nib_fail(
@@ -51,12 +53,7 @@ static enum nib_status create_model(struct words *words, const struct nib_vocabu
         nib_gguf_copy_strings(gguf, KEY_MERGES, texts);
         for (size_t i = 0; i < n; i++)
             split_merge(&merges[i], texts[i]);
-        const struct nib_bpe_options options = {
-            .path = nib_gguf_path(gguf),
-            .is_byte_level = true,
-            .takes_whole_words = nib_pretokenizer_traits(words->pretokenizer)->takes_whole_words,
-            .unk_id = -1};
-        status = nib_bpe_create(&words->bpe, vocabulary, &options, merges, n, err);
+        status = nib_bpe_create(out, vocabulary, options, merges, n, err);
     }
     free(texts);
     free(merges);
@@ -75,8 +72,14 @@ static enum nib_status words_create(void **out, struct nib_encoder_traits *trait
     (void)nib_gguf_string(gguf, "tokenizer.ggml.pre", &name);
     enum nib_status status =
         nib_pretokenizer_create(&words->pretokenizer, name, nib_gguf_path(gguf), err);
-    if (status == NIB_OK)
-        status = create_model(words, vocabulary, gguf, err);
+    if (status == NIB_OK) {
+        const struct nib_bpe_options options = {
+            .path = nib_gguf_path(gguf),
+            .is_byte_level = true,
+            .takes_whole_words = nib_pretokenizer_traits(words->pretokenizer)->takes_whole_words,
+            .unk_id = -1};
+        status = nib_gguf_create_bpe(&words->bpe, vocabulary, &options, gguf, err);
+    }
     if (status != NIB_OK) {
         words_free(words);
         return status;

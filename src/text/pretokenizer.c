@@ -1,99 +1,47 @@
-/*
- * The table of pre-tokenizers, and splitting with them.  The patterns are those of the
- * tokenizer.json files that the models were published with, "(?i:...)" written out in ASCII; the
- * names, and which name means which pattern, are those of llama.cpp's converter.
- */
+/* Splitting by the patterns of split_patterns.h. */
 #include "pretokenizer.h"
+
+#include "split_patterns.h"
+#include "utf8.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <stdlib.h>
+#include <utf8proc.h>
 
-#define MAX_STAGES 2
-
-/* Unicode's White_Space, for use within [].  PCRE2's own \s still has U+180E. */
-#define SPACE                                                                                      \
-    "\\x09-\\x0D\\x20\\x85\\xA0\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}"   \
-    "\\x{3000}"
-
-#define DIGIT  "\\p{N}"
-#define SPACES "[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+"
-#define GPT2   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" SPACE "\\p{L}\\p{N}]+|" SPACES
-#define LLAMA3(digits)                                                                             \
-    "'(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL])|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits             \
-    "| ?[^" SPACE "\\p{L}\\p{N}]+[\\r\\n]*|[" SPACE "]*[\\r\\n]+|" SPACES
-
-/*
- * Each stage splits the parts that the one before has made, at the borders of its matches; a part
- * is matched as if nothing stood around it.
- */
-struct split_pattern {
-    const char *stages[MAX_STAGES];
-};
-
-static const struct split_pattern gpt2 = {{GPT2}};
-static const struct split_pattern digits_then_gpt2 = {{DIGIT, GPT2}};
-static const struct split_pattern llama3 = {{LLAMA3("\\p{N}{1,3}")}};
-static const struct split_pattern qwen2 = {{LLAMA3("\\p{N}")}};
-
-static const struct {
-    struct nib_pretokenizer_traits traits; /* name, adds_bos, takes_whole_words, cleans_spaces */
-    const struct split_pattern *pattern;
-} table[] = {
-    {{"gpt-2", false, false, true}, &gpt2},
-    {{"phi-2", false, false, true}, &gpt2},
-    {{"mpt", false, false, true}, &gpt2},
-    {{"olmo", false, false, true}, &gpt2},
-    {{"jais", false, false, true}, &gpt2},
-    {{"gigachat", false, false, true}, &gpt2},
-    {{"mellum", false, false, true}, &gpt2},
-    {{"exaone4", false, false, true}, &gpt2},
-    {{"smollm", false, false, false}, &digits_then_gpt2},
-    {{"starcoder", false, false, true}, &digits_then_gpt2},
-    {{"refact", false, false, true}, &digits_then_gpt2},
-    {{"command-r", false, false, false}, &digits_then_gpt2},
-    {{"codeshell", false, false, true}, &digits_then_gpt2},
-    {{"exaone", false, false, true}, &digits_then_gpt2},
-    {{"minerva-7b", false, false, true}, &digits_then_gpt2},
-    {{"llama-bpe", true, true, true}, &llama3},
-    {{"llama3", true, true, true}, &llama3},
-    {{"llama-v3", true, true, true}, &llama3},
-    {{"falcon3", true, true, true}, &llama3},
-    {{"pixtral", true, true, true}, &llama3},
-    {{"lfm2", true, true, true}, &llama3},
-    {{"dbrx", false, false, true}, &llama3},
-    {{"smaug-bpe", false, false, true}, &llama3},
-    {{"qwen2", false, false, false}, &qwen2},
-    {{"deepseek-r1-qwen", false, false, false}, &qwen2},
-    {{"stablelm2", false, false, true}, &qwen2},
-    {{"hunyuan", false, false, false}, &qwen2},
-    {{"megrez", false, false, true}, &qwen2},
+/* What a stage does with a part. */
+struct stage {
+    pcre2_code *code; /* NULL: groups of three digits */
+    bool of_words;
 };
 
 struct nib_pretokenizer {
     const struct nib_pretokenizer_traits *traits;
-    pcre2_code *stages[MAX_STAGES + 1]; /* up to a NULL */
+    struct stage stages[NIB_MAX_SPLIT_STAGES];
+    size_t n_stages;
 };
 
-static enum nib_status compile(struct nib_pretokenizer *p, const struct split_pattern *pattern,
+static enum nib_status compile(struct nib_pretokenizer *p, const char *pattern,
                                struct nib_error *err)
 {
-    for (size_t i = 0; i < MAX_STAGES && pattern->stages[i] != NULL; i++) {
-        int code;
-        PCRE2_SIZE offset;
-        p->stages[i] = pcre2_compile((PCRE2_SPTR)pattern->stages[i], PCRE2_ZERO_TERMINATED,
-                                     PCRE2_UTF | PCRE2_UCP, &code, &offset, NULL);
-        if (p->stages[i] == NULL && code == PCRE2_ERROR_NOMEMORY)
-            return nib_fail_memory(err, 4096, "the pattern that splits text");
-        if (p->stages[i] == NULL)
-            return nib_fail(
-                err, NIB_ERROR_ARGUMENT,
-                "PCRE2 refuses the pattern of the pre-tokenizer %s at offset %zu (error "
-                "%d), expected a PCRE2 built with Unicode; install one",
-                p->traits->name, (size_t)offset, code);
-        /* Without JIT (no executable memory here) matching is slower, and the same. */
-        (void)pcre2_jit_compile(p->stages[i], PCRE2_JIT_COMPLETE);
+    int code;
+    PCRE2_SIZE offset;
+    struct stage *stage = &p->stages[p->n_stages++];
+    if (pattern == nib_split_threes || pattern == nib_split_threes_of_words) {
+        stage->of_words = pattern == nib_split_threes_of_words;
+        return NIB_OK;
     }
+    stage->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP,
+                                &code, &offset, NULL);
+    if (stage->code == NULL && code == PCRE2_ERROR_NOMEMORY)
+        return nib_fail_memory(err, 4096, "the pattern that splits text");
+    if (stage->code == NULL)
+        return nib_fail(err, NIB_ERROR_ARGUMENT,
+                        "PCRE2 refuses the pattern of the pre-tokenizer %s at offset %zu (error "
+                        "%d), expected a PCRE2 of at least 10.40 built with Unicode; install one",
+                        p->traits->name, (size_t)offset, code);
+    /* Without JIT (no executable memory here) matching is slower, and the same. */
+    (void)pcre2_jit_compile(stage->code, PCRE2_JIT_COMPLETE);
     return NIB_OK;
 }
 
@@ -101,21 +49,22 @@ enum nib_status nib_pretokenizer_create(struct nib_pretokenizer **out, struct ni
                                         const char *path, struct nib_error *err)
 {
     *out = NULL;
-    size_t row = 0;
-    while (row < NIB_COUNT(table) && !nib_str_equal(name, nib_str_from(table[row].traits.name)))
-        row++;
-    if (row == NIB_COUNT(table))
+    const struct nib_split_row *row = nib_split_row_find(name);
+    if (row == NULL)
         return nib_fail(
             err, NIB_ERROR_FILE,
             "%s: the pre-tokenizer '%.*s' (tokenizer.ggml.pre) is not known, expected "
-            "gpt-2, smollm, llama-bpe, qwen2 or a relative of theirs; a newer nibble may "
-            "know it",
+            "gpt-2, smollm, llama-bpe, qwen2 or another of those that llama.cpp writes; a newer "
+            "nibble may know it",
             path, (int)(name.len < 64 ? name.len : 64), name.data);
     struct nib_pretokenizer *p = calloc(1, sizeof(*p));
     if (p == NULL)
         return nib_fail_memory(err, sizeof(*p), "the pre-tokenizer");
-    p->traits = &table[row].traits;
-    const enum nib_status status = compile(p, table[row].pattern, err);
+    p->traits = &row->traits;
+    enum nib_status status = NIB_OK;
+    for (size_t i = 0; i < NIB_MAX_SPLIT_STAGES && row->pattern->stages[i] != NULL; i++)
+        if (status == NIB_OK)
+            status = compile(p, row->pattern->stages[i], err);
     if (status != NIB_OK) {
         nib_pretokenizer_free(p);
         return status;
@@ -128,8 +77,8 @@ void nib_pretokenizer_free(struct nib_pretokenizer *p)
 {
     if (p == NULL)
         return;
-    for (size_t i = 0; i < MAX_STAGES; i++)
-        pcre2_code_free(p->stages[i]);
+    for (size_t i = 0; i < p->n_stages; i++)
+        pcre2_code_free(p->stages[i].code);
     free(p);
 }
 
@@ -161,6 +110,7 @@ static enum nib_status prepare(struct nib_split_scratch *scratch, size_t n_bytes
 }
 
 struct split_job {
+    const struct nib_pretokenizer *pretokenizer;
     struct nib_split_scratch *scratch;
     nib_word_fn *word;
     void *data;
@@ -193,33 +143,110 @@ static enum nib_status find_match(const pcre2_code *code, struct nib_split_scrat
     return NIB_OK;
 }
 
-/* Split by this stage, each part by those after it; at the end of the stages stands a NULL. */
-static enum nib_status split_part(pcre2_code *const *stage, const struct split_job *job,
-                                  struct nib_str text, struct nib_error *err)
+static enum nib_status split_part(const struct split_job *job, size_t i_stage, struct nib_str text,
+                                  struct nib_error *err);
+
+/* Text from byte `begin` to `end`, by the stages that follow. */
+static enum nib_status pass_on(const struct split_job *job, size_t i_stage, struct nib_str text,
+                               size_t begin, size_t end, struct nib_error *err)
 {
-    if (text.len == 0)
-        return NIB_OK;
-    if (*stage == NULL)
-        return job->word(job->data, text, err);
+    return split_part(job, i_stage + 1, (struct nib_str){text.data + begin, end - begin}, err);
+}
+
+/* ---- digits by threes ----------------------------------------------------------------------- */
+
+/* The category of the character at `at`, and its length; bytes are valid UTF-8. */
+static utf8proc_category_t category_at(struct nib_str text, size_t at, size_t *len)
+{
+    utf8proc_int32_t c = 0;
+    *len = (size_t)nib_utf8_scan(text.data + at, text.len - at);
+    (void)utf8proc_iterate((const utf8proc_uint8_t *)text.data + at, (utf8proc_ssize_t)*len, &c);
+    return utf8proc_category(c);
+}
+
+static bool is_of_word(utf8proc_category_t category)
+{
+    return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) ||
+           category == UTF8PROC_CATEGORY_PC;
+}
+
+/* The digits of text[begin .. end), n of them. */
+static enum nib_status split_run(const struct split_job *job, size_t i_stage, struct nib_str text,
+                                 size_t begin, size_t end, size_t n, struct nib_error *err)
+{
+    enum nib_status status = NIB_OK;
+    for (size_t from = begin, to = begin; from < end && status == NIB_OK; from = to) {
+        const size_t n_group = n % 3 == 0 ? 3 : n % 3;
+        for (size_t i = 0; i < n_group; i++)
+            to += (size_t)nib_utf8_scan(text.data + to, text.len - to);
+        n -= n_group;
+        status = pass_on(job, i_stage, text, from, to, err);
+    }
+    return status;
+}
+
+static enum nib_status split_by_threes(const struct split_job *job, size_t i_stage,
+                                       struct nib_str text, struct nib_error *err)
+{
+    const bool of_words = job->pretokenizer->stages[i_stage].of_words;
+    size_t from = 0, len;
+    enum nib_status status = NIB_OK;
+    for (size_t i = 0; i < text.len && status == NIB_OK;) {
+        size_t n = 0, end = i;
+        utf8proc_category_t category = UTF8PROC_CATEGORY_ZS; /* of what follows the digits */
+        while (end < text.len &&
+               (category = category_at(text, end, &len)) == UTF8PROC_CATEGORY_ND) {
+            n++;
+            end += len;
+        }
+        if (n > 0 && !(of_words && end < text.len && is_of_word(category))) {
+            status = pass_on(job, i_stage, text, from, i, err);
+            if (status == NIB_OK)
+                status = split_run(job, i_stage, text, i, end, n, err);
+            from = end;
+        }
+        i = end < text.len ? end + len : end;
+    }
+    return status != NIB_OK ? status : pass_on(job, i_stage, text, from, text.len, err);
+}
+
+/* ---- stages --------------------------------------------------------------------------------- */
+
+static enum nib_status split_by_pattern(const struct split_job *job, size_t i_stage,
+                                        struct nib_str text, struct nib_error *err)
+{
+    const pcre2_code *code = job->pretokenizer->stages[i_stage].code;
     for (size_t from = 0, start, end; from < text.len; from = end) {
-        enum nib_status status = find_match(*stage, job->scratch, text, from, &start, &end, err);
+        enum nib_status status = find_match(code, job->scratch, text, from, &start, &end, err);
         if (status == NIB_OK)
-            status =
-                split_part(stage + 1, job, (struct nib_str){text.data + from, start - from}, err);
+            status = pass_on(job, i_stage, text, from, start, err);
         if (status == NIB_OK)
-            status =
-                split_part(stage + 1, job, (struct nib_str){text.data + start, end - start}, err);
+            status = pass_on(job, i_stage, text, start, end, err);
         if (status != NIB_OK)
             return status;
     }
     return NIB_OK;
 }
 
+/* Split by this stage, each part by those after it. */
+static enum nib_status split_part(const struct split_job *job, size_t i_stage, struct nib_str text,
+                                  struct nib_error *err)
+{
+    if (text.len == 0)
+        return NIB_OK;
+    if (i_stage == job->pretokenizer->n_stages)
+        return job->word(job->data, text, err);
+    return job->pretokenizer->stages[i_stage].code != NULL
+               ? split_by_pattern(job, i_stage, text, err)
+               : split_by_threes(job, i_stage, text, err);
+}
+
 enum nib_status nib_pretokenizer_split(const struct nib_pretokenizer *p,
                                        struct nib_split_scratch *scratch, struct nib_str text,
                                        nib_word_fn *word, void *data, struct nib_error *err)
 {
-    const struct split_job job = {.scratch = scratch, .word = word, .data = data};
+    const struct split_job job = {
+        .pretokenizer = p, .scratch = scratch, .word = word, .data = data};
     const enum nib_status status = prepare(scratch, text.len, err);
-    return status != NIB_OK ? status : split_part(p->stages, &job, text, err);
+    return status != NIB_OK ? status : split_part(&job, 0, text, err);
 }

@@ -2,48 +2,28 @@
  * SentencePiece's BPE (Kudo & Richardson 2018): the text is its characters, and the neighbours that
  * make the token with the highest score are merged first.
  */
+#include "bars.h"
 #include "subword.h"
 #include "utf8.h"
 
 #include <stdlib.h>
 
-#define BLANK     "\xE2\x96\x81" /* ▁ */
-#define BLANK_LEN ((size_t)3)
-
 struct nib_sentencepiece {
     const struct nib_vocabulary *vocabulary;
     int32_t byte_id[256]; /* -1: none */
     /* No token has a ▁ after another character: so text may be cut before each such ▁. */
-    bool cuts_at_blanks;
+    bool cuts_at_bars;
 };
-
-static bool is_blank(const char *p, size_t n)
-{
-    return n >= BLANK_LEN && memcmp(p, BLANK, BLANK_LEN) == 0;
-}
 
 size_t nib_piece_from_bars(char *out, struct nib_str text)
 {
     size_t n = 0;
     for (size_t i = 0; i < text.len;) {
-        const bool blank = is_blank(text.data + i, text.len - i);
-        out[n++] = blank ? ' ' : text.data[i];
-        i += blank ? BLANK_LEN : 1;
+        const bool is_bar = nib_is_bar(text.data + i, text.len - i);
+        out[n++] = is_bar ? ' ' : text.data[i];
+        i += is_bar ? NIB_BAR_LEN : 1;
     }
     return n;
-}
-
-static bool has_inner_blank(struct nib_str text)
-{
-    bool was_blank = true;
-    for (size_t i = 0; i < text.len;) {
-        const bool blank = is_blank(text.data + i, text.len - i);
-        if (blank && !was_blank)
-            return true;
-        was_blank = blank;
-        i += blank ? BLANK_LEN : 1;
-    }
-    return false;
 }
 
 enum nib_status nib_sentencepiece_create(struct nib_sentencepiece **out,
@@ -58,10 +38,11 @@ enum nib_status nib_sentencepiece_create(struct nib_sentencepiece **out,
     sp->vocabulary = vocabulary;
     for (unsigned byte = 0; byte < 256; byte++)
         sp->byte_id[byte] = nib_vocabulary_find_byte(vocabulary, (uint8_t)byte);
-    sp->cuts_at_blanks = true;
-    for (size_t i = 0; i < vocabulary->n_tokens && sp->cuts_at_blanks; i++)
-        if (nib_token_comes_of_text(vocabulary, (int32_t)i) && has_inner_blank(vocabulary->text[i]))
-            sp->cuts_at_blanks = false;
+    sp->cuts_at_bars = true;
+    for (size_t i = 0; i < vocabulary->n_tokens && sp->cuts_at_bars; i++)
+        if (nib_token_comes_of_text(vocabulary, (int32_t)i) &&
+            nib_bar_cut(vocabulary->text[i], 0) < vocabulary->text[i].len)
+            sp->cuts_at_bars = false;
     *out = sp;
     return NIB_OK;
 }
@@ -145,26 +126,12 @@ static enum nib_status encode_part(const struct nib_sentencepiece *sp, struct ni
     return NIB_OK;
 }
 
-/* Where the part that begins at `from` ends: before the next ▁ that does not follow one. */
-static size_t find_cut(struct nib_str text, size_t from)
-{
-    bool was_blank = true;
-    for (size_t i = from; i < text.len;) {
-        const bool blank = is_blank(text.data + i, text.len - i);
-        if (blank && !was_blank)
-            return i;
-        was_blank = blank;
-        i += blank ? BLANK_LEN : 1;
-    }
-    return text.len;
-}
-
 enum nib_status nib_sentencepiece_encode(const struct nib_sentencepiece *sp,
                                          struct nib_scratch *scratch, struct nib_str text,
                                          struct nib_error *err)
 {
     for (size_t i = 0; i < text.len;) {
-        const size_t end = sp->cuts_at_blanks ? find_cut(text, i) : text.len;
+        const size_t end = sp->cuts_at_bars ? nib_bar_cut(text, i) : text.len;
         const enum nib_status status =
             encode_part(sp, scratch, (struct nib_str){text.data + i, end - i}, err);
         if (status != NIB_OK)
@@ -177,12 +144,12 @@ enum nib_status nib_sentencepiece_encode(const struct nib_sentencepiece *sp,
 bool nib_bars_from_blanks(struct nib_buffer *out, struct nib_str text, bool with_prefix)
 {
     out->n = 0;
-    bool is_fine = !with_prefix || nib_buffer_append(out, BLANK, BLANK_LEN);
+    bool is_fine = !with_prefix || nib_buffer_append(out, NIB_BAR, NIB_BAR_LEN);
     for (size_t from = 0; from < text.len && is_fine;) {
         const char *blank = memchr(text.data + from, ' ', text.len - from);
         const size_t end = blank == NULL ? text.len : (size_t)(blank - text.data);
         is_fine = nib_buffer_append(out, text.data + from, end - from) &&
-                  (blank == NULL || nib_buffer_append(out, BLANK, BLANK_LEN));
+                  (blank == NULL || nib_buffer_append(out, NIB_BAR, NIB_BAR_LEN));
         from = end + 1;
     }
     return is_fine;

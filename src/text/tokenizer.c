@@ -9,7 +9,8 @@
 #include <stdlib.h>
 
 static const struct nib_encoder_kind *const kinds[] = {
-    &nib_encoder_bpe, &nib_encoder_sentencepiece, &nib_encoder_unigram, &nib_encoder_wordpiece};
+    &nib_encoder_bpe, &nib_encoder_bpe_bars, &nib_encoder_sentencepiece, &nib_encoder_unigram,
+    &nib_encoder_wordpiece};
 
 struct nib_tokenizer {
     struct nib_tokenizer_info info;
@@ -22,21 +23,34 @@ struct nib_tokenizer {
 
 /* ---- making one ----------------------------------------------------------------------------- */
 
+/* Some files say gpt2 and mean BPE on characters, which only the pre-tokenizer shows. */
+static bool is_bpe_of_bars(const struct nib_gguf *gguf, struct nib_str model)
+{
+    struct nib_str pre = NIB_STR("");
+    (void)nib_gguf_string(gguf, "tokenizer.ggml.pre", &pre);
+    return nib_str_equal(model, NIB_STR("gpt2")) &&
+           (nib_str_equal(pre, NIB_STR("gemma4")) || nib_str_equal(pre, NIB_STR("sarvam-moe")) ||
+            nib_str_equal(pre, NIB_STR("granite-embed-multi-311m")));
+}
+
 static enum nib_status find_kind(struct nib_tokenizer *t, const struct nib_gguf *gguf,
                                  struct nib_error *err)
 {
     struct nib_str model = NIB_STR("(none)");
     (void)nib_gguf_string(gguf, "tokenizer.ggml.model", &model);
+    if (is_bpe_of_bars(gguf, model))
+        model = nib_str_from(nib_encoder_bpe_bars.model);
     for (size_t i = 0; i < NIB_COUNT(kinds); i++)
         if (nib_str_equal(model, nib_str_from(kinds[i]->model)))
             t->kind = kinds[i];
     if (t->kind != NULL)
         return NIB_OK;
-    return nib_fail(err, NIB_ERROR_FILE,
-                    "%s: the tokenizer '%.*s' (tokenizer.ggml.model) is not known, expected gpt2 "
-                    "(byte-level BPE), llama (SentencePiece BPE), t5 (Unigram) or bert (WordPiece); "
-                    "a newer nibble may know it",
-                    nib_gguf_path(gguf), (int)(model.len < 64 ? model.len : 64), model.data);
+    return nib_fail(
+        err, NIB_ERROR_FILE,
+        "%s: the tokenizer '%.*s' (tokenizer.ggml.model) is not known, expected gpt2 "
+        "(byte-level BPE), llama (SentencePiece BPE), t5 (Unigram) or bert (WordPiece); "
+        "a newer nibble may know it",
+        nib_gguf_path(gguf), (int)(model.len < 64 ? model.len : 64), model.data);
 }
 
 /* BOS and EOS as the file says, else as is usual for the kind. */

@@ -4,14 +4,13 @@
  * best way to an earlier one and a token from there; of equal ones that with the longest last
  * token.
  */
+#include "bars.h"
 #include "subword.h"
 #include "trie.h"
 #include "utf8.h"
 
 #include <stdlib.h>
 
-#define BAR          "\xE2\x96\x81" /* ▁ */
-#define BAR_LEN      ((size_t)3)
 #define UNK_PENALTY  10 /* below the lowest score, as in SentencePiece */
 #define NOT_REACHED  UINT32_MAX
 #define UNKNOWN_PART (-1)
@@ -32,25 +31,6 @@ struct nib_best {
     uint32_t start; /* of its last token */
     int32_t id;     /* or UNKNOWN_PART */
 };
-
-static bool is_bar(const char *p, size_t n)
-{
-    return n >= BAR_LEN && memcmp(p, BAR, BAR_LEN) == 0;
-}
-
-/* Where the part that begins at `from` ends: before the next ▁ that does not follow one. */
-static size_t find_cut(struct nib_str text, size_t from)
-{
-    bool was_bar = true;
-    for (size_t i = from; i < text.len;) {
-        const bool bar = is_bar(text.data + i, text.len - i);
-        if (bar && !was_bar)
-            return i;
-        was_bar = bar;
-        i += bar ? BAR_LEN : 1;
-    }
-    return text.len;
-}
 
 static bool is_found_in_text(const struct nib_vocabulary *v, size_t i)
 {
@@ -73,7 +53,7 @@ static enum nib_status add_tokens(struct nib_unigram *u, struct nib_error *err)
         if (!is_found_in_text(v, i))
             continue;
         entries[n++] = (struct nib_trie_entry){.text = v->text[i], .id = (int32_t)i};
-        u->cuts_at_bars = u->cuts_at_bars && find_cut(v->text[i], 0) == v->text[i].len;
+        u->cuts_at_bars = u->cuts_at_bars && nib_bar_cut(v->text[i], 0) == v->text[i].len;
         if (v->type[i] != NIB_TOKEN_NORMAL)
             continue;
         const double score = (double)v->score[i];
@@ -223,7 +203,7 @@ enum nib_status nib_unigram_encode(const struct nib_unigram *u, struct nib_scrat
     struct nib_ids *ids = &scratch->ids;
     double score = 0;
     for (size_t from = 0, end; from < text.len; from = end) {
-        end = u->cuts_at_bars ? find_cut(text, from) : text.len;
+        end = u->cuts_at_bars ? nib_bar_cut(text, from) : text.len;
         const struct nib_str part = {text.data + from, end - from};
         if (!reserve_best(scratch, part.len + 1))
             return nib_encode_no_memory(part.len, err);

@@ -1,0 +1,174 @@
+/* See hf_texts.h. */
+#include "hf_texts.h"
+#include "json_reader.h"
+#include "os.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MAX_PATH = 4096, MAX_END_IDS = 1024 };
+
+struct reader {
+    struct nib_gguf_image *image;
+    const char *folder;
+    const struct nib_hf_config *config;
+    struct nib_error *err;
+};
+
+/* The path of a file of the folder; false if it is not there. */
+static bool find_file(const struct reader *r, const char *name, char out[MAX_PATH])
+{
+    return snprintf(out, MAX_PATH, "%s/%s", r->folder, name) < MAX_PATH && nib_os_is_file(out);
+}
+
+/* A file as it is; no key where there is no such file. */
+static enum nib_status put_file(const struct reader *r, const char *name, const char *key,
+                                bool is_text)
+{
+    char path[MAX_PATH];
+    struct nib_mapping file;
+    if (!find_file(r, name, path))
+        return NIB_OK;
+    const enum nib_status status = nib_os_map(&file, path, r->err);
+    if (status != NIB_OK)
+        return status;
+    if (is_text)
+        nib_gguf_put_string(r->image, key, (struct nib_str){(const char *)file.data, file.n_bytes});
+    else
+        nib_gguf_put_array(r->image, key, NIB_GGUF_U8, file.data, file.n_bytes);
+    nib_os_unmap(&file);
+    return NIB_OK;
+}
+
+/* ---- chat template --------------------------------------------------------------------------- */
+
+/* A string, or a list of {name, template} of which "default" is taken. */
+static struct nib_str choose_template(yyjson_val *value)
+{
+    yyjson_val *chosen = yyjson_is_str(value) ? value : NULL, *entry;
+    size_t i, n;
+    yyjson_arr_foreach(value, i, n, entry)
+    {
+        if (yyjson_equals_str(yyjson_obj_get(entry, "name"), "default"))
+            chosen = yyjson_obj_get(entry, "template");
+    }
+    return (struct nib_str){yyjson_get_str(chosen), yyjson_get_len(chosen)};
+}
+
+/* The key of a JSON file; *is_there tells whether it was. */
+static enum nib_status put_template_of(const struct reader *r, const char *name, bool *is_there)
+{
+    static const struct nib_json_limits limits = {64 << 20, 4 << 20, 64};
+    char path[MAX_PATH];
+    yyjson_doc *doc;
+    *is_there = false;
+    if (!find_file(r, name, path))
+        return NIB_OK;
+    const enum nib_status status = nib_json_open(&doc, path, &limits, r->err);
+    if (status != NIB_OK)
+        return status;
+    const struct nib_str text =
+        choose_template(yyjson_obj_get(yyjson_doc_get_root(doc), "chat_template"));
+    *is_there = text.data != NULL;
+    if (text.data)
+        nib_gguf_put_string(r->image, "tokenizer.chat_template", text);
+    yyjson_doc_free(doc);
+    return NIB_OK;
+}
+
+static enum nib_status put_template(const struct reader *r)
+{
+    char path[MAX_PATH];
+    bool is_there = false;
+    if (find_file(r, "chat_template.jinja", path))
+        return put_file(r, "chat_template.jinja", "tokenizer.chat_template", true);
+    enum nib_status status = put_template_of(r, "chat_template.json", &is_there);
+    if (status == NIB_OK && !is_there)
+        status = put_template_of(r, "tokenizer_config.json", &is_there);
+    return status;
+}
+
+/* ---- ends of text ---------------------------------------------------------------------------- */
+
+static enum nib_status put_ends(const struct reader *r, yyjson_val *ids, const char *path)
+{
+    int32_t list[MAX_END_IDS];
+    size_t n = 0;
+    yyjson_val *id = yyjson_is_arr(ids) ? yyjson_arr_get_first(ids) : ids;
+    const size_t n_all = yyjson_is_arr(ids) ? yyjson_arr_size(ids) : 1;
+    for (size_t i = 0; i < n_all; i++, id = unsafe_yyjson_get_next(id)) {
+        if (!yyjson_is_uint(id) || yyjson_get_uint(id) > INT32_MAX || n == MAX_END_IDS)
+            return nib_fail(r->err, NIB_ERROR_FILE,
+                            "%s: eos_token_id must be an id or a list of at most %d of them; get "
+                            "the file again from its publisher",
+                            path, MAX_END_IDS);
+        list[n++] = (int32_t)yyjson_get_uint(id);
+    }
+    if (n > 0)
+        nib_gguf_put_array(r->image, "nibble.eos_token_ids", NIB_GGUF_I32, list, n);
+    return NIB_OK;
+}
+
+/* generation_config.json knows better than config.json. */
+static enum nib_status read_ends(const struct reader *r)
+{
+    static const struct nib_json_limits limits = {1 << 24, 1 << 20, 32};
+    char path[MAX_PATH];
+    yyjson_doc *doc = NULL;
+    enum nib_status status = NIB_OK;
+    if (find_file(r, "generation_config.json", path))
+        status = nib_json_open(&doc, path, &limits, r->err);
+    if (status != NIB_OK)
+        return status;
+    yyjson_val *ids = yyjson_obj_get(yyjson_doc_get_root(doc), "eos_token_id");
+    const bool is_there = ids && !yyjson_is_null(ids);
+    if (!is_there)
+        ids = nib_hf_find(r->config, "eos_token_id");
+    if (ids)
+        status = put_ends(r, ids, is_there ? path : r->config->path);
+    yyjson_doc_free(doc);
+    return status;
+}
+
+/* ---- all ------------------------------------------------------------------------------------- */
+
+/* The last part of the path; of the hub's cache, "models--OWNER--NAME/snapshots/REVISION", NAME. */
+static void put_name(const struct reader *r)
+{
+    char *path = nib_os_real_path(r->folder);
+    const char *name = path ? path : r->folder;
+    char *snapshots = path ? strstr(path, "/snapshots/") : NULL;
+    if (snapshots)
+        *snapshots = '\0';
+    if (strrchr(name, '/'))
+        name = strrchr(name, '/') + 1;
+    if (strncmp(name, "models--", 8) == 0)
+        for (const char *dashes; (dashes = strstr(name, "--")) != NULL;)
+            name = dashes + 2;
+    nib_gguf_put_string(r->image, "general.name", nib_str_from(name));
+    free(path);
+}
+
+enum nib_status nib_hf_texts_read(struct nib_gguf_image *image, const char *folder,
+                                  const struct nib_hf_config *config, struct nib_error *err)
+{
+    static const char *const models[] = {"tokenizer.model", "spiece.model", "source.spm",
+                                         "sentencepiece.bpe.model"};
+    const struct reader r = {image, folder, config, err};
+    char path[MAX_PATH];
+    put_name(&r);
+    enum nib_status status = put_file(&r, "tokenizer.json", "tokenizer.huggingface.json", true);
+    if (status == NIB_OK)
+        status = put_file(&r, "tokenizer_config.json", "nibble.tokenizer.config", true);
+    if (!find_file(&r, "tokenizer.json", path))
+        for (size_t i = 0; i < NIB_COUNT(models) && status == NIB_OK; i++)
+            if (find_file(&r, models[i], path)) {
+                status = put_file(&r, models[i], "nibble.tokenizer.model", false);
+                break;
+            }
+    if (status == NIB_OK)
+        status = put_template(&r);
+    if (status == NIB_OK)
+        status = read_ends(&r);
+    return status;
+}
