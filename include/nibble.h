@@ -124,7 +124,8 @@ struct nib_model_params {
 NIB_API void nib_model_params_init(struct nib_model_params *params);
 
 /*
- * Open the GGUF file at `path` and pack its weights.  `params` may be NULL for the defaults.  On
+ * Open the GGUF file, or the Hugging Face folder (config.json, model.safetensors or its shards,
+ * tokenizer.json or tokenizer.model), at `path` and pack its weights.  `params` may be NULL for the defaults.  On
  * success *out is to be released with nib_model_close(), after all contexts made from it.  The file
  * may be removed or changed once this returns.
  */

@@ -86,6 +86,12 @@ if is_right "$target"; then
     echo "$target"
     exit 0
 fi
+# Only whole parts stay behind.
+clean_up() {
+    rm -rf "$folder/work" "$folder/model"
+    if ! ls "$folder" 2>/dev/null | grep -qv '^lock$'; then rm -rf "$folder"; fi
+}
+trap clean_up EXIT
 trap 'exit 130' INT TERM
 
 echo "$file: licence $licence" >&2

@@ -1,6 +1,7 @@
 /* Opening and closing a model, and what its tokenizer and template do for the public interface. */
 #include "chat.h"
 #include "gguf.h"
+#include "hf_folder.h"
 #include "model.h"
 #include "os.h"
 #include "tokenizer.h"
@@ -154,14 +155,16 @@ enum nib_status nib_model_open(struct nib_model **out, const char *path,
     if (!params)
         params = &defaults;
     if (!path)
-        return nib_fail(err, NIB_ERROR_ARGUMENT, "no path was given; name a GGUF file");
+        return nib_fail(err, NIB_ERROR_ARGUMENT,
+                        "no path was given; name a GGUF file or a Hugging Face folder");
 
     struct nib_model *model = calloc(1, sizeof(*model));
     if (!model)
         return nib_fail_memory(err, sizeof(*model), "a model");
     enum nib_status status = choose_isa(model, params->isa, err);
     if (status == NIB_OK)
-        status = nib_gguf_open(&gguf, path, err);
+        status = nib_hf_is_folder(path) ? nib_hf_open(&gguf, path, err)
+                                        : nib_gguf_open(&gguf, path, err);
     if (status == NIB_OK)
         status = load(model, gguf, params, err);
     nib_gguf_close(gguf);
