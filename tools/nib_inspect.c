@@ -74,7 +74,7 @@ static int measure_memory(struct facts *facts)
     facts->n_scratch_bytes = nib_context_info(context)->n_scratch_bytes;
     for (int type = 0; type < KV_TYPES; type++)
         facts->n_kv_bytes[type] =
-            nib_kv_bytes(facts->model, n_ctx, (enum nib_kv_type)type, (enum nib_kv_type)type);
+            nib_kv_bytes(facts->model, n_ctx, (enum nib_kv_type)type, (enum nib_kv_type)type) / n_ctx;
     const int exit_code = args.shows_memory ? touch(facts, context, params.n_ctx) : NIB_EXIT_OK;
     nib_context_free(context);
     return exit_code;
