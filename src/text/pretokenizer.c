@@ -9,10 +9,9 @@
 #include <stdlib.h>
 #include <utf8proc.h>
 
-/* What a stage does with a part. */
 struct stage {
-    pcre2_code *code; /* NULL: groups of three digits */
-    bool of_words;
+    pcre2_code *code;      /* NULL: digits by threes */
+    const char *of_threes; /* which way, of split_patterns.h */
 };
 
 struct nib_pretokenizer {
@@ -27,8 +26,9 @@ static enum nib_status compile(struct nib_pretokenizer *p, const char *pattern,
     int code;
     PCRE2_SIZE offset;
     struct stage *stage = &p->stages[p->n_stages++];
-    if (pattern == nib_split_threes || pattern == nib_split_threes_of_words) {
-        stage->of_words = pattern == nib_split_threes_of_words;
+    if (pattern == nib_split_threes || pattern == nib_split_threes_of_words ||
+        pattern == nib_split_before_threes) {
+        stage->of_threes = pattern;
         return NIB_OK;
     }
     stage->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP,
@@ -170,17 +170,25 @@ static bool is_of_word(utf8proc_category_t category)
            category == UTF8PROC_CATEGORY_PC;
 }
 
-/* The digits of text[begin .. end), n of them. */
+/* The text from *from on, of which n digits begin at `at`, up to the last border in them. */
 static enum nib_status split_run(const struct split_job *job, size_t i_stage, struct nib_str text,
-                                 size_t begin, size_t end, size_t n, struct nib_error *err)
+                                 size_t *from, size_t at, size_t n, struct nib_error *err)
 {
+    const bool at_ends = job->pretokenizer->stages[i_stage].of_threes != nib_split_before_threes;
     enum nib_status status = NIB_OK;
-    for (size_t from = begin, to = begin; from < end && status == NIB_OK; from = to) {
+    if (at_ends || n % 3 == 0) {
+        status = pass_on(job, i_stage, text, *from, at, err);
+        *from = at;
+    }
+    while (n > 0 && status == NIB_OK) {
         const size_t n_group = n % 3 == 0 ? 3 : n % 3;
         for (size_t i = 0; i < n_group; i++)
-            to += (size_t)nib_utf8_scan(text.data + to, text.len - to);
+            at += (size_t)nib_utf8_scan(text.data + at, text.len - at);
         n -= n_group;
-        status = pass_on(job, i_stage, text, from, to, err);
+        if (at_ends || n > 0) {
+            status = pass_on(job, i_stage, text, *from, at, err);
+            *from = at;
+        }
     }
     return status;
 }
@@ -188,24 +196,19 @@ static enum nib_status split_run(const struct split_job *job, size_t i_stage, st
 static enum nib_status split_by_threes(const struct split_job *job, size_t i_stage,
                                        struct nib_str text, struct nib_error *err)
 {
-    const bool of_words = job->pretokenizer->stages[i_stage].of_words;
-    size_t from = 0, len;
+    const bool of_words = job->pretokenizer->stages[i_stage].of_threes == nib_split_threes_of_words;
     enum nib_status status = NIB_OK;
-    for (size_t i = 0; i < text.len && status == NIB_OK;) {
-        size_t n = 0, end = i;
-        utf8proc_category_t category = UTF8PROC_CATEGORY_ZS; /* of what follows the digits */
-        while (end < text.len &&
-               (category = category_at(text, end, &len)) == UTF8PROC_CATEGORY_ND) {
-            n++;
-            end += len;
-        }
-        if (n > 0 && !(of_words && end < text.len && is_of_word(category))) {
-            status = pass_on(job, i_stage, text, from, i, err);
-            if (status == NIB_OK)
-                status = split_run(job, i_stage, text, i, end, n, err);
-            from = end;
-        }
-        i = end < text.len ? end + len : end;
+    size_t from = 0;
+    for (size_t i = 0, end, len; i < text.len && status == NIB_OK; i = end) {
+        size_t n = 0;
+        utf8proc_category_t category; /* in the end, of the first character that is no digit */
+        for (end = i; end < text.len; end += len, n++)
+            if ((category = category_at(text, end, &len)) != UTF8PROC_CATEGORY_ND)
+                break;
+        const bool is_word = end < text.len && is_of_word(category);
+        if (n > 0 && !(of_words && is_word))
+            status = split_run(job, i_stage, text, &from, i, n, err);
+        end += end < text.len ? len : 0;
     }
     return status != NIB_OK ? status : pass_on(job, i_stage, text, from, text.len, err);
 }

@@ -8,6 +8,7 @@
 
 const char nib_split_threes[] = "threes";
 const char nib_split_threes_of_words[] = "threes of words";
+const char nib_split_before_threes[] = "before threes";
 
 /* Unicode's White_Space, for use within [].  PCRE2's own \s still has U+180E. */
 #define SPACE                                                                                      \
@@ -57,7 +58,7 @@ static const struct nib_split_pattern gpt4o = {{GPT4O("\\p{N}{1,3}", "(?:" ENDIN
 static const struct nib_split_pattern tekken = {{GPT4O("\\p{N}", "")}};
 static const struct nib_split_pattern tiny_aya = {
     {nib_split_threes_of_words, GPT4O("\\p{N}{1,3}", "(?:" ENDING ")?")}};
-static const struct nib_split_pattern superbpe = {{"\\p{N}+", nib_split_threes}};
+static const struct nib_split_pattern superbpe = {{"\\p{N}+", nib_split_before_threes}};
 static const struct nib_split_pattern bloom = {{BLOOM}};
 static const struct nib_split_pattern viking = {{BLOOM, "\\p{N}"}};
 static const struct nib_split_pattern falcon = {{"[\\p{P}$+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]"}};
@@ -76,12 +77,12 @@ static const struct nib_split_pattern bailingmoe = {
 static const struct nib_split_pattern exaone_moe = {
     {ENDING "|[^\\r\\n\\p{L}\\p{N}]?(?>\\p{L}\\p{M}*+(?: \\p{L}\\p{M}*+)*+)++|\\p{N}|" SIGNS(
         "[\\r\\n/]?") "|" S "*[\\r\\n]|" BLANKS}};
-static const struct nib_split_pattern jais2 = {{ENDING "|" WORD "|\\p{N}{1,3}|" SIGNS(
-    "[\\r\\n]*") "|" LINES "|" S "{512}(?![^" SPACE "])|" S "{256}(?![^" SPACE "])|" S
-                 "{128}(?![^" SPACE "])"
-                 "|" S "{64}(?![^" SPACE "])|" S "{32}(?![^" SPACE "])|" S "{16}(?![^" SPACE "])"
-                 "|" S "{8}(?![^" SPACE "])|" S "{4}(?![^" SPACE "])|" S "{1,2}(?![^" SPACE
-                 "])|" S}};
+/* Blanks in runs of powers of two, by a stage of their own: parts that are not all blanks or end a
+ * line stay as they are. */
+static const struct nib_split_pattern jais2 = {
+    {LLAMA3("\\p{N}{1,3}"),
+     "\\A" S "*+[^" SPACE "](?s:.*)|\\A(?s:.*)[\\r\\n]\\z|" S "{512}|" S "{256}|" S "{128}|" S
+     "{64}|" S "{32}|" S "{16}|" S "{8}|" S "{4}|" S "{1,2}"}};
 static const struct nib_split_pattern kimi_k2 = {
     {"\\p{sc:Han}+|" CASED(NOT_HAN_UPPER, NOT_HAN_LOWER, "(?:" ENDING ")?") "|\\p{N}{1,3}|" SIGNS(
         "[\\r\\n]*") "|" LINES "|" BLANKS}};
@@ -120,11 +121,10 @@ static const struct nib_split_pattern spark2_5 = {
     {"\\p{N}{1,3}", HAN_AND_KANA, DEEPSEEK_WORDS "| ?[\\p{P}\\p{S}]+|[\\r\\n]|" BLANKS, "\\p{N}"}};
 static const struct nib_split_pattern afmoe = {
     {nib_split_threes,
-     "[\\x{4E00}-\\x{9FFF}\\x{3400}-\\x{4DBF}\\x{F900}-\\x{FAFF}\\x{3040}-\\x{30FF}\\x{FF65}-\\x{"
-     "FF9F}\\x{2F00}-\\x{2FDF}\\x{0E00}-\\x{"
-     "0EFF}"
-     "\\x{1780}-\\x{17FF}\\x{1000}-\\x{109F}\\x{AA60}-\\x{AA7F}\\x{A9E0}-\\x{A9FF}"
-     "\\x{AC00}-\\x{D7AF}\\x{1100}-\\x{11FF}]+",
+     "[\\x{4E00}-\\x{9FFF}\\x{3400}-\\x{4DBF}\\x{F900}-\\x{FAFF}\\x{3040}-\\x{30FF}"
+     "\\x{FF65}-\\x{FF9F}\\x{2F00}-\\x{2FDF}\\x{0E40}-\\x{0EFF}\\x{1780}-\\x{17FF}"
+     "\\x{1000}-\\x{109F}\\x{AA60}-\\x{AA7F}\\x{A9E0}-\\x{A9FF}\\x{AC00}-\\x{D7AF}"
+     "\\x{1100}-\\x{11FF}]+",
      DEEPSEEK_WORDS "|" DEEPSEEK_SIGNS}};
 static const struct nib_split_pattern youtu = {
     {"[\\x{AC00}-\\x{D7A3}\\x{3131}-\\x{318E}]+|[！…“”‘’—：；，\\x{3001}-\\x{303F}"

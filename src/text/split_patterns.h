@@ -8,10 +8,11 @@
 #define NIB_MAX_SPLIT_STAGES 6
 
 /*
- * Stages that no pattern does in linear time: runs of digits (Nd) become groups of three, counted
- * from their ends; nib_split_threes_of_words leaves runs alone that a letter follows.
+ * Stages that no pattern does in linear time: digits (Nd) by threes, counted from the end of their
+ * run.  nib_split_threes_of_words leaves runs alone that a letter follows; nib_split_before_threes
+ * splits before each whole three alone.
  */
-extern const char nib_split_threes[], nib_split_threes_of_words[];
+extern const char nib_split_threes[], nib_split_threes_of_words[], nib_split_before_threes[];
 
 /*
  * Each stage splits the parts that the one before has made, at the borders of its matches; a part
