@@ -366,6 +366,12 @@ static void test_config_huge_numbers_take_no_memory(void **state)
     assert_int_equal(nib_hf_open(&gguf, scratch.path, &err), NIB_OK);
     hf_expect_int(gguf, "gemma2.block_count", 4294967295);
     nib_gguf_close(gguf);
+    scratch_write(
+        &scratch, "config.json",
+        LLAMA_WITH("\"head_dim\":4294967294,\"rope_scaling\":{\"rope_type\":\"llama3\"}"));
+    assert_int_equal(nib_hf_open(&gguf, scratch.path, &err), NIB_OK);
+    assert_null(nib_gguf_find(gguf, "rope_freqs.weight"));
+    nib_gguf_close(gguf);
 }
 
 /* ---- tensors --------------------------------------------------------------------------------- */
