@@ -119,6 +119,12 @@ struct nib_model_params {
     int n_threads;             /* for packing; 0: nib_machine_query()'s n_threads */
     nib_progress_fn *progress; /* may be NULL */
     void *progress_data;
+    /* A folder, made if need be, that keeps packed forms of models: a model that was opened before
+     * is mapped from there (nib_pack_model()).  What cannot be kept costs nothing but that.  NULL,
+     * the default: none. */
+    const char *cache;
+    uint64_t cache_limit;   /* bytes of all that it keeps; the oldest go first; default 8 GiB */
+    uint64_t cache_minimum; /* of a packed form to be worth keeping; default 256 MiB */
 };
 
 NIB_API void nib_model_params_init(struct nib_model_params *params);
@@ -151,6 +157,8 @@ struct nib_model_info {
     uint64_t n_token_bytes;  /* weight bytes read to generate one token */
     int32_t bos_id, eos_id;  /* -1 if the model has none */
     bool adds_bos, adds_eos; /* by NIB_ADD_SPECIAL */
+    const char *packed_from; /* a packed file: what it was made from; else NULL */
+    const char *cache;       /* a sentence on what nib_model_params.cache did; NULL without one */
 };
 
 /* Valid until the model is closed. */
@@ -398,6 +406,19 @@ NIB_API const char *nib_quantize_type(size_t i);
 NIB_API enum nib_status nib_quantize(const char *input, const char *output,
                                      const struct nib_quantize_params *params,
                                      struct nib_quantize_result *result, struct nib_error *err);
+
+/* ---- packed files --------------------------------------------------------------------------- */
+
+/*
+ * Write the model at `input` as the packed file `output`: a GGUF file whose weights lie as they are
+ * computed with, so that nib_model_open() maps them instead of reading and packing them.  It names
+ * its source by SHA-256, and is for this version of nibble, on any CPU.  While a model opened from
+ * it is in use, it may be replaced or removed, but not be changed in place.  Of `params`, which may
+ * be NULL, the cache is not used.
+ */
+NIB_API enum nib_status nib_pack_model(const char *input, const char *output,
+                                       const struct nib_model_params *params,
+                                       struct nib_error *err);
 
 /* ---- the machine ---------------------------------------------------------------------------- */
 
