@@ -370,7 +370,10 @@ static void test_keys_of_other_families(void **state)
     hf_expect_float(g, "granite.logit_scale", 8);
     nib_gguf_close(g);
 
-    g = open_folder("{\"model_type\":\"cohere\"," SIZES ",\"logit_scale\":0.25}", only_embedding);
+    g = open_folder("{\"model_type\":\"cohere\"," SIZES
+                    ",\"model_max_length\":99,\"logit_scale\":0.25}",
+                    only_embedding);
+    hf_expect_int(g, "command-r.context_length", 99);
     hf_expect_string(g, "general.architecture", "command-r");
     hf_expect_float(g, "command-r.logit_scale", 0.25);
     hf_expect_float(g, "command-r.attention.layer_norm_epsilon", 1e-5);
