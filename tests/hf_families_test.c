@@ -479,7 +479,7 @@ static void test_a_model_file_counts_without_json(void **state)
 {
     (void)state;
     size_t n;
-    scratch_write(&scratch, "spiece.model", "\n\007proto");
+    scratch_write(&scratch, "tokenizer.model", "\n\007proto");
     struct nib_gguf *g = open_folder(LLAMA(""), only_embedding);
     assert_true(nib_gguf_ints(g, "nibble.tokenizer.model", &n));
     assert_int_equal(n, 7);
