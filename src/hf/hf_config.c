@@ -333,9 +333,8 @@ static void read_sizes(struct nib_hf_config *c)
         c->d_head = c->n_embd / c->n_heads;
 
     nib_hf_put_int(c, "block_count", c->n_layers);
-    nib_hf_put_int(c, "context_length",
-                   nib_hf_int(c, NULL, "max_position_embeddings|n_positions|max_seq_len|seq_length",
-                              or_required(f->absent.context)));
+    c->n_ctx = nib_hf_int(c, NULL, "max_position_embeddings|n_positions|max_seq_len|seq_length",
+                          or_required(f->absent.context));
     nib_hf_put_int(c, "embedding_length", c->n_embd);
     c->n_ff = nib_hf_int(c, NULL,
                          "intermediate_size|encoder_ffn_dim|ffn_dim|d_ff|ffn_hidden_size|n_inner",
@@ -355,6 +354,7 @@ static void read_sizes(struct nib_hf_config *c)
 /* After the family, which may have its own idea of them. */
 static void put_sizes(struct nib_hf_config *c)
 {
+    nib_hf_put_int(c, "context_length", c->n_ctx);
     nib_hf_put_int(c, "feed_forward_length", c->n_ff);
     nib_hf_put_int(c, "attention.head_count_kv", c->n_kv_heads);
     if (c->d_head == 0)
