@@ -5,6 +5,7 @@
  */
 #include "hf_config.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -59,10 +60,10 @@ static float *read_factors(struct nib_hf_config *c, yyjson_val *rope, const char
     yyjson_arr_foreach(list, i, n, value)
     {
         const double factor = yyjson_get_num(value);
-        if (!yyjson_is_num(value) || !(factor > 0) || !isfinite((float)factor))
+        if (!yyjson_is_num(value) || !(factor > 0 && factor <= FLT_MAX))
             nib_hf_refuse(c, name, value,
                           "expected positive numbers; get the file again from its publisher");
-        if (factors)
+        else if (factors)
             factors[i] = (float)factor;
     }
     return factors;
@@ -70,13 +71,13 @@ static float *read_factors(struct nib_hf_config *c, yyjson_val *rope, const char
 
 static void read_longrope(struct nib_hf_config *c, yyjson_val *rope)
 {
-    const double context = nib_hf_int(c, NULL, "max_position_embeddings", NIB_HF_REQUIRED);
+    const double context = c->n_ctx;
     double original = nib_hf_float(c, rope, "original_max_position_embeddings", 0);
-    if (original == 0)
+    if (original <= 0)
         original = nib_hf_float(c, NULL, "original_max_position_embeddings", 0);
     const double factor =
         original > 0 ? context / original : nib_hf_float(c, rope, "factor", NIB_HF_REQUIRED);
-    if (original == 0)
+    if (original <= 0)
         original = context;
     c->rope_long = read_factors(c, rope, "long_factor");
     c->rope_short = read_factors(c, rope, "short_factor");
@@ -118,10 +119,9 @@ static void read_yarn(struct nib_hf_config *c, yyjson_val *rope)
 /* The context that the scaling starts from. */
 static void put_original(struct nib_hf_config *c, yyjson_val *rope)
 {
-    const uint32_t context = nib_hf_int(c, NULL, "max_position_embeddings", 0);
     const double original =
         nib_hf_float(c, rope, "original_max_position_embeddings",
-                     nib_hf_float(c, NULL, "original_max_position_embeddings", context));
+                     nib_hf_float(c, NULL, "original_max_position_embeddings", c->n_ctx));
     if (original > 0 && original <= UINT32_MAX)
         nib_hf_put_int(c, "rope.scaling.original_context_length", (uint32_t)original);
 }
