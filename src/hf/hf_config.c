@@ -2,7 +2,7 @@
 #include "hf_config.h"
 #include "json_reader.h"
 
-#include <inttypes.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,7 +108,7 @@ double nib_hf_float(struct nib_hf_config *config, yyjson_val *object, const char
     yyjson_val *value = find(config, object, names);
     if (!value)
         return absent_number(config, names, absent);
-    if (yyjson_is_num(value) && isfinite((float)yyjson_get_num(value)))
+    if (yyjson_is_num(value) && fabs(yyjson_get_num(value)) <= FLT_MAX) /* NaN: neither */
         return yyjson_get_num(value);
     nib_hf_refuse(config, names, value,
                   "expected a finite number; get the file again from its publisher");
@@ -175,7 +175,8 @@ void nib_hf_put_int(struct nib_hf_config *config, const char *name, uint32_t val
 void nib_hf_put_float(struct nib_hf_config *config, const char *name, double value)
 {
     char key[MAX_KEY];
-    nib_gguf_put_f32(config->image, full_key(config, name, key), (float)value);
+    const float narrow = (float)fmax(-FLT_MAX, fmin(value, FLT_MAX));
+    nib_gguf_put_f32(config->image, full_key(config, name, key), narrow);
 }
 
 void nib_hf_put_bool(struct nib_hf_config *config, const char *name, bool value)

@@ -73,12 +73,8 @@ static void read_falcon(struct nib_hf_config *c)
         c->n_kv_heads = nib_hf_bool(c, NULL, "multi_query", true) ? 1 : c->n_heads;
     nib_hf_put_bool(c, "use_parallel_residual",
                     is_new || nib_hf_bool(c, NULL, "parallel_attn", true));
-    if (!nib_hf_bool(c, NULL, "alibi", false))
-        return;
-    /* (q k^T + bias) / sqrt(d): unlike in bloom and mpt the scale is of the bias too. */
-    nib_hf_put_float(c, "attention.max_alibi_bias", 8);
-    if (c->d_head > 0)
-        nib_hf_put_float(c, "attention.alibi_scale", 1 / sqrt(c->d_head));
+    if (nib_hf_bool(c, NULL, "alibi", false))
+        nib_hf_put_float(c, "attention.max_alibi_bias", 8);
 }
 
 static void read_bloom(struct nib_hf_config *c)
@@ -148,8 +144,10 @@ static void read_gemma(struct nib_hf_config *c)
         nib_hf_put_float(c, "attention.scale", 1 / sqrt(scalar));
 }
 
+/* max_position_embeddings is smaller than what these models were trained for. */
 static void read_cohere(struct nib_hf_config *c)
 {
+    c->n_ctx = nib_hf_int(c, NULL, "model_max_length", c->n_ctx);
     nib_hf_put_float(c, "logit_scale", nib_hf_float(c, NULL, "logit_scale", 0.0625));
 }
 

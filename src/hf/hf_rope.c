@@ -5,6 +5,7 @@
  */
 #include "hf_config.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -59,10 +60,10 @@ static float *read_factors(struct nib_hf_config *c, yyjson_val *rope, const char
     yyjson_arr_foreach(list, i, n, value)
     {
         const double factor = yyjson_get_num(value);
-        if (!yyjson_is_num(value) || !(factor > 0) || !isfinite((float)factor))
+        if (!yyjson_is_num(value) || !(factor > 0 && factor <= FLT_MAX))
             nib_hf_refuse(c, name, value,
                           "expected positive numbers; get the file again from its publisher");
-        if (factors)
+        else if (factors)
             factors[i] = (float)factor;
     }
     return factors;
@@ -72,18 +73,19 @@ static float *read_factors(struct nib_hf_config *c, yyjson_val *rope, const char
 static double read_original(struct nib_hf_config *c, yyjson_val *rope)
 {
     static const char name[] = "original_max_position_embeddings";
-    return nib_hf_float(c, NULL, name, nib_hf_float(c, rope, name, c->n_ctx));
+    const double original = nib_hf_float(c, NULL, name, nib_hf_float(c, rope, name, c->n_ctx));
+    return original > 0 ? fmin(original, UINT32_MAX) : c->n_ctx;
 }
 
 static void read_longrope(struct nib_hf_config *c, yyjson_val *rope)
 {
     const double original = read_original(c, rope);
-    const double factor = nib_hf_float(c, rope, "factor", original > 0 ? c->n_ctx / original : 1);
+    const double factor = nib_hf_float(c, rope, "factor", c->n_ctx / original);
     c->rope_long = read_factors(c, rope, "long_factor");
     c->rope_short = read_factors(c, rope, "short_factor");
     const double grown = factor > 1 && original > 1 ? sqrt(1 + log(factor) / log(original)) : 1;
     nib_hf_put_float(c, "rope.scaling.factor", factor);
-    nib_hf_put_int(c, "rope.scaling.original_context_length", (uint32_t)fmin(original, UINT32_MAX));
+    nib_hf_put_int(c, "rope.scaling.original_context_length", (uint32_t)original);
     nib_hf_put_float(c, "rope.scaling.attn_factor",
                      nib_hf_float(c, rope, "attention_factor", grown));
 }
@@ -98,7 +100,7 @@ static double yarn_growth(double factor, double m)
 static double read_growth(struct nib_hf_config *c, yyjson_val *rope)
 {
     const double original = read_original(c, rope);
-    const double factor = nib_hf_float(c, rope, "factor", original > 0 ? c->n_ctx / original : 1);
+    const double factor = nib_hf_float(c, rope, "factor", c->n_ctx / original);
     const double grown = original * factor;
     if (grown > c->n_ctx)
         c->n_ctx = (uint32_t)fmin(grown, UINT32_MAX);
@@ -117,8 +119,7 @@ static void read_yarn(struct nib_hf_config *c, yyjson_val *rope)
     if (!nib_hf_bool(c, rope, "truncate", true))
         nib_hf_put_bool(c, "rope.scaling.yarn_truncate", false);
     nib_hf_put_float(c, "rope.scaling.factor", factor);
-    nib_hf_put_int(c, "rope.scaling.original_context_length",
-                   (uint32_t)fmin(fmax(read_original(c, rope), 0), UINT32_MAX));
+    nib_hf_put_int(c, "rope.scaling.original_context_length", (uint32_t)read_original(c, rope));
     if (growth != usual)
         nib_hf_put_float(c, "rope.scaling.attn_factor", growth / usual);
     if (yyjson_obj_get(rope, "beta_fast"))
