@@ -151,6 +151,9 @@ struct nib_model_info {
     uint64_t n_token_bytes;  /* weight bytes read to generate one token */
     int32_t bos_id, eos_id;  /* -1 if the model has none */
     bool adds_bos, adds_eos; /* by NIB_ADD_SPECIAL */
+    /* Positions depend on nib_context_params.n_ctx (dynamic and long scaling): a text is computed
+     * as by its reference in a context as long as the text. */
+    bool scales_by_context;
 };
 
 /* Valid until the model is closed. */
