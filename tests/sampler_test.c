@@ -446,11 +446,15 @@ static void test_penalties_keep_logits_finite_and_infinity_infinite(void **state
 static void test_parameters_outside_their_range_are_refused_by_name(void **state)
 {
     (void)state;
-    struct nib_sampler_params wrong[24];
+    struct nib_sampler_params wrong[64];
     const char *names[NIB_COUNT(wrong)];
     size_t n = 0;
     for (size_t i = 0; i < NIB_COUNT(wrong); i++)
         nib_sampler_params_init(&wrong[i]);
+    for (size_t i = 0; i < NIB_COUNT(wrong); i++) /* what is off is not looked at */
+        wrong[i].dynatemp_range = wrong[i].xtc_probability = wrong[i].dry_multiplier = 0.5f;
+    for (size_t i = 0; i < NIB_COUNT(wrong); i++)
+        wrong[i].mirostat = 2;
 #define WRONG(field, value) (wrong[n].field = (value), names[n++] = #field)
     WRONG(temperature, -1);
     WRONG(temperature, NAN);
@@ -474,6 +478,32 @@ static void test_parameters_outside_their_range_are_refused_by_name(void **state
     WRONG(frequency_penalty, -INFINITY);
     WRONG(presence_penalty, NAN);
     WRONG(presence_penalty, INFINITY);
+    WRONG(dynatemp_range, -1);
+    WRONG(dynatemp_range, NAN);
+    WRONG(dynatemp_exponent, 0);
+    WRONG(dynatemp_exponent, NAN);
+    WRONG(typical_p, 0);
+    WRONG(typical_p, 1.5f);
+    WRONG(typical_p, NAN);
+    WRONG(top_n_sigma, -1);
+    WRONG(top_n_sigma, INFINITY);
+    WRONG(xtc_probability, -0.1f);
+    WRONG(xtc_probability, 1.1f);
+    WRONG(xtc_probability, NAN);
+    WRONG(xtc_threshold, -0.1f);
+    WRONG(xtc_threshold, NAN);
+    WRONG(dry_multiplier, -1);
+    WRONG(dry_multiplier, NAN);
+    WRONG(dry_base, 0.5f);
+    WRONG(dry_base, NAN);
+    WRONG(dry_allowed_length, -1);
+    WRONG(dry_last_n, -2);
+    WRONG(mirostat, 1);
+    WRONG(mirostat, -2);
+    WRONG(mirostat_tau, -1);
+    WRONG(mirostat_tau, NAN);
+    WRONG(mirostat_eta, -1);
+    WRONG(mirostat_eta, NAN);
 #undef WRONG
     for (size_t i = 0; i < n; i++) {
         struct nib_sampler *sampler = (void *)wrong;
