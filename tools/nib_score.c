@@ -201,18 +201,41 @@ static int score_sequence(struct output *out, struct nib_context *context, const
     return NIB_EXIT_OK;
 }
 
-static int score_all(struct output *out, struct nib_context *context, const struct nib_lists *lists,
-                     uint32_t n_vocab)
+/* The context of a sequence of n_ids.  Where positions depend on the size of the context, each has
+ * one of its own: its result is then the same whatever is scored beside it. */
+static int prepare_context(struct nib_context **context, const struct nib_model *model,
+                           size_t n_ids)
 {
-    const size_t n_rows = nib_context_info(context)->n_logits;
+    const struct nib_context_info info = *nib_context_info(*context);
+    if (!nib_model_info(model)->scales_by_context || nib_settings.n_ctx || info.n_ctx == n_ids)
+        return NIB_EXIT_OK;
+    nib_interrupt_catch(NULL);
+    nib_context_free(*context);
+    const int exit_code =
+        nib_settings_create_context(context, model, (uint32_t)n_ids, 1, info.n_logits);
+    if (exit_code == NIB_EXIT_OK)
+        nib_interrupt_catch(*context);
+    else
+        *context = NULL;
+    return exit_code;
+}
+
+static int score_all(struct output *out, struct nib_context **context,
+                     const struct nib_model *model, const struct nib_lists *lists)
+{
+    const uint32_t n_vocab = nib_model_info(model)->n_vocab;
+    const size_t n_rows = nib_context_info(*context)->n_logits;
     bool *wants_logits = nib_grow(NULL, n_rows, sizeof *wants_logits);
     memset(wants_logits, true, n_rows * sizeof *wants_logits);
     struct nib_progress progress;
     nib_progress_start(&progress, "scoring");
     int exit_code = write_header(out, lists, n_vocab);
     for (size_t i = 0; i < lists->n_lists && exit_code == NIB_EXIT_OK; i++) {
-        exit_code = score_sequence(out, context, lists->ids + lists->starts[i],
-                                   lists->starts[i + 1] - lists->starts[i], wants_logits, n_vocab);
+        const size_t n_ids = lists->starts[i + 1] - lists->starts[i];
+        exit_code = prepare_context(context, model, n_ids);
+        if (exit_code == NIB_EXIT_OK)
+            exit_code = score_sequence(out, *context, lists->ids + lists->starts[i], n_ids,
+                                       wants_logits, n_vocab);
         nib_progress_update(&progress, lists->starts[i + 1], lists->starts[lists->n_lists]);
     }
     nib_progress_end(&progress);
@@ -265,7 +288,7 @@ static int score(const struct nib_model *model, const struct nib_lists *lists)
     nib_interrupt_catch(context);
     exit_code = output_open(&out);
     if (exit_code == NIB_EXIT_OK)
-        exit_code = score_all(&out, context, lists, info->n_vocab);
+        exit_code = score_all(&out, &context, model, lists);
     output_free(&out);
     nib_interrupt_catch(NULL);
     nib_context_free(context);

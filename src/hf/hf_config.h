@@ -25,7 +25,7 @@ struct nib_hf_config {
     struct nib_error *err;
 
     /* What names and shapes of tensors depend on, once nib_hf_config_read() is through. */
-    uint32_t n_layers, n_decoder_layers, n_embd, n_ff, n_heads, n_kv_heads, d_head, n_rot,
+    uint32_t n_layers, n_decoder_layers, n_ctx, n_embd, n_ff, n_heads, n_kv_heads, d_head, n_rot,
         n_experts;
     bool is_tied;
     float *rope_freqs, *rope_long, *rope_short; /* [n_rot / 2] or NULL */
@@ -70,6 +70,9 @@ void nib_hf_put_bool(struct nib_hf_config *config, const char *name, bool value)
 void nib_hf_put_string(struct nib_hf_config *config, const char *name, const char *value);
 void nib_hf_put_array(struct nib_hf_config *config, const char *name, enum nib_gguf_type type,
                       const void *elements, size_t n);
+
+/* The window of the layers whose byte is 1; nothing where there is none. */
+void nib_hf_put_windows(struct nib_hf_config *config, uint32_t window, const uint8_t *pattern);
 
 /* hf_rope.c */
 void nib_hf_read_rope(struct nib_hf_config *config);

@@ -75,7 +75,8 @@ static enum nib_status make_encoder(struct sp_codec *c, const struct nib_sp_mode
         return NIB_OK;
     const struct nib_unigram_options options = {.path = path,
                                                 .unk_id = c->vocabulary.unk_id,
-                                                .falls_back_to_bytes = m->falls_back_to_bytes};
+                                                .falls_back_to_bytes = m->falls_back_to_bytes,
+                                                .sums_in_float = true};
     return nib_unigram_create(&c->unigram, &c->vocabulary, &options, err);
 }
 
