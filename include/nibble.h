@@ -504,15 +504,25 @@ NIB_API enum nib_status nib_quantize(const char *input, const char *output,
 
 /* ---- packed files --------------------------------------------------------------------------- */
 
+struct nib_pack_params {
+    const char *type; /* as in nib_model_params */
+    int n_threads;    /* 0: nib_machine_query()'s n_threads */
+    /* May be NULL; is called from the calling thread, and returns false to stop. */
+    bool (*progress)(void *data, uint64_t done, uint64_t total);
+    void *data;
+};
+
+NIB_API void nib_pack_params_init(struct nib_pack_params *params);
+
 /*
- * Write the model at `input` as the packed file `output`: a GGUF file whose weights lie as they are
- * computed with, so that nib_model_open() maps them instead of reading and packing them.  It names
- * its source by SHA-256, and is for this version of nibble, on any CPU.  While a model opened from
- * it is in use, it may be replaced or removed, but not be changed in place.  Of `params`, which may
- * be NULL, the cache is not used.
+ * Write the model at `input`, any that nib_model_open() takes, as the packed file `output`: a GGUF
+ * file whose weights lie as they are computed with, so that nib_model_open() maps them instead of
+ * reading and packing them.  It names its source by SHA-256, and is for this version of nibble, on
+ * any CPU.  `output` gets its name when it is complete.  While a model opened from a packed file is
+ * in use, the file may be replaced or removed, but not be changed in place.  `params` may be NULL.
  */
 NIB_API enum nib_status nib_pack_model(const char *input, const char *output,
-                                       const struct nib_model_params *params,
+                                       const struct nib_pack_params *params,
                                        struct nib_error *err);
 
 /* ---- the machine ---------------------------------------------------------------------------- */

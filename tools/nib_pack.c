@@ -8,25 +8,40 @@ static const char *output;
 
 static const struct nib_option *const tables[] = {nib_options_common, nib_options_threads, NULL};
 
+struct run {
+    struct nib_progress progress;
+    bool has_input; /* the input could be read */
+};
+
+static bool on_progress(void *data, uint64_t done, uint64_t total)
+{
+    struct run *run = data;
+    run->has_input = true;
+    nib_progress_update(&run->progress, done, total);
+    return !nib_interrupt_seen();
+}
+
 static int pack(void)
 {
-    struct nib_model_params params;
-    struct nib_progress progress;
+    struct nib_pack_params params;
+    struct run run = {0};
     struct nib_error err;
-    nib_model_params_init(&params);
-    params.isa = nib_settings.isa;
+    nib_pack_params_init(&params);
     params.type = nib_settings.type;
     params.n_threads = (int)nib_settings.n_threads;
-    params.progress = nib_progress_update;
-    params.progress_data = &progress;
+    params.progress = on_progress;
+    params.data = &run;
 
-    nib_progress_start(&progress, "packing");
+    nib_interrupt_catch(NULL);
+    nib_progress_start(&run.progress, "packing");
     const enum nib_status status = nib_pack_model(nib_settings.model, output, &params, &err);
-    nib_progress_end(&progress);
+    nib_progress_end(&run.progress);
+    if (status == NIB_ERROR_IO && !run.has_input)
+        return nib_complain(NIB_EXIT_FILE, "%s", err.message);
     if (status != NIB_OK)
         return nib_complain_error(&err);
     if (nib_settings.is_verbose)
-        nib_note("%s written in %.2f s", output, nib_seconds() - progress.started);
+        nib_note("%s written in %.2f s", output, nib_seconds() - run.progress.started);
     return NIB_EXIT_OK;
 }
 

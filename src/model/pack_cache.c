@@ -192,7 +192,7 @@ struct nib_pack_keeper {
 static void *keep(void *data)
 {
     struct nib_pack_keeper *keeper = data;
-    nib_packed_write(keeper->writer, keeper->model, NULL);
+    nib_packed_write(keeper->writer, keeper->model, NULL, NULL, NULL);
     return NULL;
 }
 

@@ -111,41 +111,77 @@ static void finish_naming(struct naming *naming)
 
 struct packing {
     struct naming naming;
-    const char *output, *type;
+    const char *output;
+    const struct nib_pack_params *params;
+    uint64_t n_bytes; /* of the arena */
+    bool is_stopped;
 };
+
+void nib_pack_params_init(struct nib_pack_params *params)
+{
+    *params = (struct nib_pack_params){0};
+}
+
+/* Packing is the first half of the work. */
+static void report_packing(void *data, uint64_t done, uint64_t total)
+{
+    struct packing *packing = data;
+    const struct nib_pack_params *params = packing->params;
+    if (params->progress && !params->progress(params->data, done, 2 * total))
+        packing->is_stopped = true;
+}
+
+/* Writing the second. */
+static bool report_writing(void *data, uint64_t done)
+{
+    const struct packing *packing = data;
+    const struct nib_pack_params *params = packing->params;
+    const uint64_t n = packing->n_bytes;
+    return !packing->is_stopped &&
+           (!params->progress || params->progress(params->data, n + done, 2 * n));
+}
 
 static enum nib_status write_packed(struct nib_model *model, const struct nib_gguf *gguf,
                                     void *data, struct nib_error *err)
 {
     struct packing *packing = data;
     struct naming *naming = &packing->naming;
+    packing->n_bytes = model->arena_bytes;
     if (!naming->is_started)
         name_source(naming);
     finish_naming(naming);
     if (naming->status != NIB_OK)
         return nib_fail(err, naming->status, "%s", naming->err.message);
-    const struct nib_packed_origin origin = {naming->text ? naming->text : "", packing->type};
+    const struct nib_packed_origin origin = {naming->text ? naming->text : "",
+                                             packing->params->type};
     struct nib_gguf_writer *writer;
     const enum nib_status status =
         nib_packed_begin(&writer, packing->output, model, gguf, &origin, err);
-    return status == NIB_OK ? nib_packed_write(writer, model, err) : status;
+    return status == NIB_OK ? nib_packed_write(writer, model, report_writing, packing, err)
+                            : status;
 }
 
 enum nib_status nib_pack_model(const char *input, const char *output,
-                               const struct nib_model_params *params, struct nib_error *err)
+                               const struct nib_pack_params *params, struct nib_error *err)
 {
-    struct nib_model_params defaults;
-    nib_model_params_init(&defaults);
+    struct nib_pack_params defaults;
+    struct nib_model_params load;
+    nib_pack_params_init(&defaults);
+    nib_model_params_init(&load);
     if (!params)
         params = &defaults;
     if (nib_os_is_same_file(input, output))
         return nib_fail(err, NIB_ERROR_ARGUMENT,
                         "%s: is input and output both; give the output another name", input);
-    struct packing packing = {.naming = {.path = input}, .output = output, .type = params->type};
+    struct packing packing = {.naming = {.path = input}, .output = output, .params = params};
+    load.type = params->type;
+    load.n_threads = params->n_threads;
+    load.progress = report_packing;
+    load.progress_data = &packing;
     struct nib_model *model;
     start_naming(&packing.naming);
     const enum nib_status status =
-        nib_model_load(&model, input, params, write_packed, &packing, err);
+        nib_model_load(&model, input, &load, write_packed, &packing, err);
     finish_naming(&packing.naming);
     free(packing.naming.text);
     nib_model_close(model);

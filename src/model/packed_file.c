@@ -293,13 +293,18 @@ enum nib_status nib_packed_begin(struct nib_gguf_writer **out, const char *path,
 }
 
 enum nib_status nib_packed_write(struct nib_gguf_writer *writer, const struct nib_model *model,
+                                 bool (*progress)(void *data, uint64_t done), void *data,
                                  struct nib_error *err)
 {
     const size_t n = model->arena_bytes;
     enum nib_status status = nib_gguf_writer_begin_data(writer, err);
-    for (size_t at = 0; at < n && status == NIB_OK; at += PIECE_BYTES)
-        status = nib_gguf_writer_write(writer, (const char *)model->arena + at,
-                                       n - at < PIECE_BYTES ? n - at : PIECE_BYTES, err);
+    for (size_t at = 0; at < n && status == NIB_OK; at += PIECE_BYTES) {
+        if (progress && !progress(data, at))
+            status = nib_fail(err, NIB_ERROR_CANCELLED, "packing was stopped; nothing was written");
+        else
+            status = nib_gguf_writer_write(writer, (const char *)model->arena + at,
+                                           n - at < PIECE_BYTES ? n - at : PIECE_BYTES, err);
+    }
     if (status == NIB_OK)
         status = nib_gguf_writer_end_tensor(writer, err);
     if (status == NIB_OK)

@@ -64,7 +64,9 @@ struct nib_packed_origin {
 enum nib_status nib_packed_begin(struct nib_gguf_writer **out, const char *path,
                                  const struct nib_model *model, const struct nib_gguf *gguf,
                                  const struct nib_packed_origin *origin, struct nib_error *err);
+/* `progress` (or NULL) returns false to stop. */
 enum nib_status nib_packed_write(struct nib_gguf_writer *writer, const struct nib_model *model,
+                                 bool (*progress)(void *data, uint64_t done), void *data,
                                  struct nib_error *err);
 
 #endif
