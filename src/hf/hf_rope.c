@@ -84,7 +84,7 @@ static void read_longrope(struct nib_hf_config *c, yyjson_val *rope)
     c->rope_long = read_factors(c, rope, "long_factor");
     c->rope_short = read_factors(c, rope, "short_factor");
     const double grown = factor > 1 && original > 1 ? sqrt(1 + log(factor) / log(original)) : 1;
-    nib_hf_put_float(c, "rope.scaling.factor", factor);
+    /* No rope.scaling.factor: llama.cpp would divide positions by it. */
     nib_hf_put_int(c, "rope.scaling.original_context_length", (uint32_t)original);
     nib_hf_put_float(c, "rope.scaling.attn_factor",
                      nib_hf_float(c, rope, "attention_factor", grown));
