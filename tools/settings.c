@@ -1,11 +1,7 @@
 /* See settings.h. */
 #include "settings.h"
 
-<<<<<<< HEAD
-#include <math.h>
 #include <stdlib.h>
-=======
->>>>>>> 0e5151758902ca9e1e8a323cfaa79beced553de0
 #include <string.h>
 #include <unistd.h>
 
@@ -83,12 +79,8 @@ const struct nib_option nib_options_chat[] = {
 void nib_settings_init(void)
 {
     struct nib_context_params context;
-<<<<<<< HEAD
-    struct nib_sampler_params sampler;
     struct nib_model_params model;
     nib_model_params_init(&model);
-=======
->>>>>>> 0e5151758902ca9e1e8a323cfaa79beced553de0
     nib_context_params_init(&context);
     nib_settings = (struct nib_settings){
         .uses_cache = true,
