@@ -4,6 +4,7 @@
 #include "encode.h"
 #include "gguf_builder.h"
 #include "half.h"
+#include "hf_folder.h"
 #include "scratch_dir.h"
 
 #include <math.h>
@@ -413,6 +414,55 @@ static void test_weights_that_are_no_numbers_are_named(void **state)
         }
 }
 
+/* All that a folder has, in a file: matrices near the source, the rest as floats. */
+static void test_a_folder_becomes_a_file(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"gpt2",    "llama-gqa",    "gemma2",
+                                          "mixtral", "gpt-neox-f16", "llama3-rope-scaled"};
+    for (size_t f = 0; f < NIB_COUNT(folders); f++) {
+        struct nib_gguf *from, *to;
+        snprintf(input, sizeof(input), "%.400s/models/%s", NIB_TEST_DATA, folders[f]);
+        const struct nib_quantize_params params = params_for("Q8_0");
+        quantize(&params);
+        if (nib_hf_open(&from, input, &err) != NIB_OK)
+            fail_msg("%s", err.message);
+        to = open_file(output);
+        assert_int_equal(nib_gguf_tensor_count(to), nib_gguf_tensor_count(from));
+        for (size_t i = 0; i < nib_gguf_key_count(from); i++)
+            assert_true(nib_gguf_has(to, nib_gguf_key(from, i)));
+        for (size_t i = 0; i < nib_gguf_tensor_count(from); i++) {
+            const struct nib_gguf_tensor *a = nib_gguf_tensor(from, i);
+            const struct nib_gguf_tensor *b = nib_gguf_find(to, a->name);
+            assert_non_null(b);
+            assert_memory_equal(a->dims, b->dims, sizeof(a->dims));
+            const bool is_norm = strstr(a->name, "norm") || strstr(a->name, "bias");
+            assert_true(!is_norm || b->type == NIB_TYPE_F32);
+            assert_true(b->type == NIB_TYPE_F32 || b->type == NIB_TYPE_Q8_0);
+            const size_t n = (size_t)a->dims[0];
+            float *x = malloc(n * sizeof(*x));
+            for (uint64_t row = 0; row < a->dims[1] * a->dims[2]; row++) {
+                nib_tensor_floats(a, row, 0, n, x);
+                if (b->type == NIB_TYPE_F32) {
+                    assert_memory_equal(nib_tensor_row(b, row), x, n * sizeof(*x));
+                    continue;
+                }
+                const uint8_t *blocks = nib_tensor_row(b, row);
+                for (size_t k = 0; k < n; k++) {
+                    uint16_t half;
+                    memcpy(&half, blocks + k / 32 * 34, sizeof(half));
+                    const float d = nib_f16_to_f32(half);
+                    const float y = d * (float)(int8_t)blocks[k / 32 * 34 + 2 + k % 32];
+                    assert_true(fabsf(x[k] - y) <= 0.51f * d + 0.07f * d);
+                }
+            }
+            free(x);
+        }
+        nib_gguf_close(from);
+        nib_gguf_close(to);
+    }
+}
+
 static void test_input_and_output_must_be_two_files(void **state)
 {
     (void)state;
@@ -553,6 +603,7 @@ int main(void)
         TEST(test_names_that_mean_nothing_are_refused_with_a_list),
         TEST(test_quantised_weights_are_taken_only_when_allowed),
         TEST(test_weights_that_are_no_numbers_are_named),
+        TEST(test_a_folder_becomes_a_file),
         TEST(test_input_and_output_must_be_two_files),
         TEST(test_a_part_of_a_split_model_is_refused),
         TEST(test_a_type_without_a_reader_is_refused),

@@ -346,7 +346,13 @@ static void test_tokens_may_be_empty_or_any_bytes(void **state)
                "a\xFF\xFE"
                "a",
                BOTH, 2, 1, 2);
-    assert_int_equal(nib_tokenizer_piece(t, 0, NIB_PARSE_SPECIAL).len, 0);
+    char *text;
+    size_t n;
+    assert_int_equal(
+        nib_tokenizer_decode(t, (const int32_t[]){0, 3}, 2, NIB_PARSE_SPECIAL, &text, &n, NULL),
+        NIB_OK);
+    assert_int_equal(n, 0);
+    free(text);
     nib_tokenizer_free(t);
 }
 

@@ -4,5 +4,4 @@
 #define MATMUL_VNNI   0
 #define MATMUL_NARROW 4
 #define MATMUL_WIDE   3
-#define MATMUL_WIDE_8 2
 #include "matmul_template.h"

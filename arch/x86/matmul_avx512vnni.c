@@ -4,5 +4,4 @@
 #define MATMUL_VNNI   1
 #define MATMUL_NARROW 8
 #define MATMUL_WIDE   6
-#define MATMUL_WIDE_8 6
 #include "matmul_template.h"

@@ -72,12 +72,8 @@ INLINE vint shift_down(vint v, const int n)
     return n > 0 ? V(srli_epi32)(v, n) : n < 0 ? V(slli_epi32)(v, -n) : v;
 }
 
-/*
- * The codes of a strip, as kernels multiply them: looked up, zero point on.  Of a code book whose
- * values take 8 bits, `nibble` asks for the low (0) or the high half (1) of the values; -1 for
- * whole ones.
- */
-INLINE vint strip_codes(const struct block_at *at, const int strip, const int nibble,
+/* The codes of a strip: looked up, zero point on. */
+INLINE vint strip_codes(const struct block_at *at, const int strip,
                         const struct nib_pack_info *info)
 {
     if (info->codes == 512)
@@ -91,11 +87,8 @@ INLINE vint strip_codes(const struct block_at *at, const int strip, const int ni
     }
     if (info->book) {
         uint8_t table[16];
-        UNROLL for (int i = 0; i < 16; i++)
-        {
-            const int value = info->book[i] + (1 << info->zero_shift);
-            table[i] = (uint8_t)(nibble < 0 ? value : value >> 4 * nibble & 15);
-        }
+        UNROLL for (int i = 0; i < 16; i++) table[i] =
+            (uint8_t)(info->book[i] + (1 << info->zero_shift));
         return V(shuffle_epi8)(vint_table(table), v);
     }
     if (info->two) {

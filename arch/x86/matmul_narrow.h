@@ -3,58 +3,28 @@
  * memory.  Each group is read once for all tokens.
  */
 
-/* Codes of a strip; pass 0 and 1 give the low and high halves of 8-bit ones. */
-INLINE vint narrow_codes(const struct block_at *at, const int strip, const int pass,
-                         const struct nib_pack_info *info)
-{
-    if (info->bits < 8)
-        return strip_codes(at, strip, -1, info);
-    if (info->book)
-        return strip_codes(at, strip, pass, info);
-    return vint_and(shift_down(strip_codes(at, strip, -1, info), 4 * pass), V(set1_epi8)(15));
-}
-
-/* idot[t] += the dots of strips [begin, begin + n_strips), by sums of int16. */
-INLINE void narrow_run_int16(vint idot[], const struct block_at *at, const int8_t *q, const int n,
-                             const int begin, const int n_strips, const int pass,
-                             const struct nib_pack_info *info)
-{
-    const bool is_half = nib_scale_columns(info->form) == 16;
-    const int steps = steps_of_bits(info->bits) < n_strips ? steps_of_bits(info->bits) : n_strips;
-    UNROLL for (int first = begin; first < begin + n_strips; first += steps)
-    {
-        vint sum[MATMUL_NARROW];
-        UNROLL for (int t = 0; t < n; t++) sum[t] = vint_zero();
-        UNROLL for (int i = first; i < first + steps; i++)
-        {
-            const int strip = strip_at(i, is_half);
-            const vint codes = narrow_codes(at, strip, pass, info);
-            UNROLL for (int t = 0; t < n; t++) sum[t] =
-                dot(sum[t], codes, broadcast4(q + t * NIB_BLOCK + strip * 4));
-        }
-        UNROLL for (int t = 0; t < n; t++) idot[t] = widen(idot[t], sum[t], pass ? 16 : 1);
-    }
-}
-
 /* idot[t] += the dots of run `half` of a block (all of it where runs are blocks). */
 INLINE void narrow_run(vint idot[], const struct block_at *at, const int8_t *q, const int n,
                        const int half, const struct nib_pack_info *info)
 {
     const bool is_half = nib_scale_columns(info->form) == 16;
-    const int begin = half * 4, n_strips = is_half ? 4 : 8;
-#if MATMUL_VNNI
-    UNROLL for (int i = begin; i < begin + n_strips; i++)
+    const int begin = half * 4, end = begin + (is_half ? 4 : 8);
+    const bool is_int16 = steps_of_bits(info->bits) != 0;
+    const int most = is_int16 ? steps_of_bits(info->bits) : 8;
+    const int steps = most < end - begin ? most : end - begin;
+    UNROLL for (int first = begin; first < end; first += steps)
     {
-        const int strip = strip_at(i, is_half);
-        const vint codes = strip_codes(at, strip, -1, info);
-        UNROLL for (int t = 0; t < n; t++) idot[t] =
-            dot(idot[t], codes, broadcast4(q + t * NIB_BLOCK + strip * 4));
+        vint sum[MATMUL_NARROW];
+        UNROLL for (int t = 0; t < n; t++) sum[t] = is_int16 ? vint_zero() : idot[t];
+        UNROLL for (int i = first; i < first + steps; i++)
+        {
+            const int strip = strip_at(i, is_half);
+            const struct strip w = load_strip(at, strip, info);
+            UNROLL for (int t = 0; t < n; t++) sum[t] =
+                dot(sum[t], w, broadcast4(q + t * NIB_BLOCK + strip * 4), info->bits);
+        }
+        UNROLL for (int t = 0; t < n; t++) idot[t] = is_int16 ? widen(idot[t], sum[t]) : sum[t];
     }
-#else
-    narrow_run_int16(idot, at, q, n, begin, n_strips, 0, info);
-    if (info->bits == 8)
-        narrow_run_int16(idot, at, q, n, begin, n_strips, 1, info);
-#endif
 }
 
 /* The planes of a block are too short for the CPU to see where they go on in the next group. */
@@ -90,6 +60,7 @@ INLINE void narrow_tile(const struct nib_matmul *m, size_t g, size_t row, size_t
     const uint8_t *group = w->data + g * w->planes.n_bytes;
     const bool is_half = nib_scale_columns(info->form) == 16;
     const bool has_min = nib_pack_has_min(info);
+    const bool has_start = info->zero_shift && !is_signed(info->bits);
     const int n_runs = is_half ? 2 : 1;
     const int32_t *nsum = (is_half ? x->nsum_half : x->nsum) + t0;
     vfloat acc[MATMUL_NARROW];
@@ -103,9 +74,9 @@ INLINE void narrow_tile(const struct nib_matmul *m, size_t g, size_t row, size_t
             const size_t run = b * (size_t)n_runs + (size_t)half;
             vint idot[MATMUL_NARROW];
             UNROLL for (int t = 0; t < n; t++) idot[t] =
-                info->zero_shift ? V(slli_epi32)(V(set1_epi32)(nsum[run * x->n_rows + (size_t)t]),
-                                                 info->zero_shift)
-                                 : vint_zero();
+                has_start ? V(slli_epi32)(V(set1_epi32)(nsum[run * x->n_rows + (size_t)t]),
+                                          info->zero_shift)
+                          : vint_zero();
             narrow_run(idot, &at, x->q + (b * x->n_rows + t0) * NIB_BLOCK, n, half, info);
             vfloat min = V(setzero_ps)();
             const vfloat scale = run_scale(w, group, row, run, &scales, &min, info);

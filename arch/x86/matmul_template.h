@@ -4,8 +4,9 @@
  *     MATMUL_INIT      name of the function that fills the table
  *     MATMUL_AVX512    1: a vector is the 16 rows of a group; 0: half of them, in 256 bits
  *     MATMUL_VNNI      1: vpdpbusd; 0: vpmaddubsw, whose pairs are kept inside int16 (see below)
- *     MATMUL_NARROW    tokens that are multiplied by the weights as they lie; more take the wide
- * way MATMUL_WIDE      tokens of the widest tile of the wide way
+ *     MATMUL_NARROW    tokens of the widest tile with weights as they lie
+ *     MATMUL_WIDE      tokens of the widest tile with weights unpacked before, for more than two
+ *                      narrow tiles
  *
  * A tile keeps its sums in registers and walks the columns once: weights are unpacked once for all
  * of its tokens, activations are broadcast from memory.  Tiling is free: every output element is
@@ -13,7 +14,8 @@
  *
  * Without VNNI, products u8 x s8 are added in pairs to int16.  Codes below 16 make at most
  * 2 * 15 * 127 = 3810 a step, and the 8 steps of a block 30480 < 32768; 5 bits take 4 steps, 6 bits
- * 2.  8 bits do not fit: the code is split, q = 16 high + low, and both nibbles are summed apart.
+ * 2.  8 bits, which have a zero point of 128, are multiplied without it, as their magnitude times
+ * the activation with their sign, 2 * 128 * 127 = 32512, and widened at once.
  */
 #include <string.h>
 
@@ -28,33 +30,67 @@ INLINE vint broadcast4(const int8_t *q)
     return V(set1_epi32)(word);
 }
 
-/* sum += the dot of a strip, exactly; without VNNI in int16. */
-INLINE vint dot(vint sum, vint codes, vint x)
+/* Whether codes are multiplied without their zero point. */
+INLINE bool is_signed(const int bits)
 {
-#if MATMUL_VNNI && MATMUL_AVX512
-    return _mm512_dpbusd_epi32(sum, codes, x);
-#elif MATMUL_VNNI
-    return _mm256_dpbusd_avx_epi32(sum, codes, x);
+    return !MATMUL_VNNI && bits == 8;
+}
+
+/* A strip of weights: its codes, or signed ones and their magnitudes. */
+struct strip {
+    vint codes, sizes;
+};
+
+INLINE struct strip load_strip(const struct block_at *at, const int strip,
+                               const struct nib_pack_info *info)
+{
+    const vint codes = strip_codes(at, strip, info);
+    if (!is_signed(info->bits))
+        return (struct strip){.codes = codes};
+    const vint w = V(sub_epi8)(codes, V(set1_epi8)((char)(1 << info->zero_shift)));
+    return (struct strip){w, V(abs_epi8)(w)};
+}
+
+/* x with the sign of w; anything where w is 0. */
+INLINE vint with_sign(vint x, vint w)
+{
+#if MATMUL_AVX512
+    return _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(w), _mm512_setzero_si512(), x);
 #else
-    sum = V(add_epi16)(sum, V(maddubs_epi16)(codes, x));
-    __asm__(
-        ""
-        : "+v"(
-            sum)); /* else the compiler makes a tree of the additions, and runs out of registers */
-    return sum;
+    return _mm256_sign_epi8(x, w);
 #endif
 }
 
-/* int16 sums to int32, times `factor`, on top of idot. */
-INLINE vint widen(vint idot, vint sum, short factor)
+/* int16 sums to int32 on top of idot. */
+INLINE vint widen(vint idot, vint sum)
 {
-    return V(add_epi32)(idot, V(madd_epi16)(sum, V(set1_epi16)(factor)));
+    return V(add_epi32)(idot, V(madd_epi16)(sum, V(set1_epi16)(1)));
 }
 
-/* Steps that int16 sums hold, of codes of so many bits. */
+/* Steps that int16 sums hold, of codes of so many bits; 0: sums are of int32. */
 INLINE int steps_of_bits(const int bits)
 {
-    return bits <= 4 || bits == 8 ? 8 : bits == 5 ? 4 : 2;
+    return MATMUL_VNNI || bits == 8 ? 0 : bits <= 4 ? 8 : bits == 5 ? 4 : 2;
+}
+
+/* sum += the dot of a strip of codes of so many bits, exactly. */
+INLINE vint dot(vint sum, struct strip w, vint x, const int bits)
+{
+#if MATMUL_VNNI && MATMUL_AVX512
+    (void)bits;
+    return _mm512_dpbusd_epi32(sum, w.codes, x);
+#elif MATMUL_VNNI
+    (void)bits;
+    return _mm256_dpbusd_avx_epi32(sum, w.codes, x);
+#else
+    if (is_signed(bits))
+        sum = widen(sum, V(maddubs_epi16)(w.sizes, with_sign(x, w.codes)));
+    else
+        sum = V(add_epi16)(sum, V(maddubs_epi16)(w.codes, x));
+    /* else the compiler makes a tree of the additions, and runs out of registers */
+    __asm__("" : "+v"(sum));
+    return sum;
+#endif
 }
 
 /* acc = fma((float)idot, dw * da, acc) */

@@ -25,12 +25,38 @@ struct wide_shape {
 
 struct wide_chunk {
     _Alignas(64) uint8_t bytes[WIDE_VECTORS][WIDE_COLS / 4][LANES * 4];
+#if !MATMUL_VNNI
+    uint8_t sizes[WIDE_VECTORS][WIDE_COLS / 4][LANES * 4]; /* of signed codes */
+#endif
     float scale[WIDE_RUNS][WIDE_ROWS];
     float min[WIDE_RUNS][WIDE_ROWS];
     const uint8_t *codes[WIDE_VECTORS]; /* strips, stride apart */
     size_t stride;
     size_t first_block, n_blocks;
 };
+
+INLINE void wide_store(struct wide_chunk *c, int v, size_t strip, struct strip w, const int bits)
+{
+    vint_store(c->bytes[v][strip], w.codes);
+#if !MATMUL_VNNI
+    if (is_signed(bits))
+        vint_store(c->sizes[v][strip], w.sizes);
+#else
+    (void)bits;
+#endif
+}
+
+INLINE struct strip wide_strip(const struct wide_chunk *c, int v, size_t strip, const int bits)
+{
+    struct strip w = {.codes = vint_load(c->codes[v] + strip * c->stride)};
+#if !MATMUL_VNNI
+    if (is_signed(bits))
+        w.sizes = vint_load(c->sizes[v][strip]);
+#else
+    (void)bits;
+#endif
+    return w;
+}
 
 /* Unpack columns from block `first` on of the rows of both vectors, from `rows` on. */
 INLINE void wide_unpack(struct wide_chunk *c, const struct nib_matrix *w,
@@ -39,19 +65,20 @@ INLINE void wide_unpack(struct wide_chunk *c, const struct nib_matrix *w,
     const bool is_half = nib_scale_columns(info->form) == 16;
     const bool has_min = nib_pack_has_min(info);
     const size_t n_runs = is_half ? 2 : 1;
-    c->stride = info->codes == 512 ? 64 : LANES * 4;
+    const bool in_place = info->codes == 512 && !is_signed(info->bits);
+    c->stride = in_place ? 64 : LANES * 4;
     for (int v = 0; v < WIDE_VECTORS; v++) {
         const uint8_t *group = w->data + rows[v] / NIB_GROUP * w->planes.n_bytes;
         const size_t lane = rows[v] % NIB_GROUP;
-        c->codes[v] = info->codes == 512 ? group + c->first_block * 512 + lane * 4 : c->bytes[v][0];
+        c->codes[v] = in_place ? group + c->first_block * 512 + lane * 4 : c->bytes[v][0];
         struct super_scales scales;
         for (size_t b = 0; b < c->n_blocks; b++) {
             const size_t block = c->first_block + b;
             const struct block_at at = block_at(w, group, lane, block, info);
             unpack_scales(&scales, w, group, block, b == 0, info);
-            if (info->codes != 512)
-                UNROLL for (int strip = 0; strip < 8; strip++) vint_store(
-                    c->bytes[v][b * 8 + (size_t)strip], strip_codes(&at, strip, -1, info));
+            if (!in_place)
+                UNROLL for (int strip = 0; strip < 8; strip++) wide_store(
+                    c, v, b * 8 + (size_t)strip, load_strip(&at, strip, info), info->bits);
             UNROLL for (size_t half = 0; half < n_runs; half++)
             {
                 const size_t run = b * n_runs + half;
@@ -66,65 +93,34 @@ INLINE void wide_unpack(struct wide_chunk *c, const struct nib_matrix *w,
     }
 }
 
-/* Codes of a strip of both vectors; pass 0 and 1 give the low and high halves of 8-bit ones. */
-INLINE void wide_codes(vint codes[WIDE_VECTORS], const struct wide_chunk *c, size_t strip,
-                       const int pass, const bool is_split)
-{
-    UNROLL for (int v = 0; v < WIDE_VECTORS; v++)
-    {
-        codes[v] = vint_load(c->codes[v] + strip * c->stride);
-        if (is_split)
-            codes[v] = vint_and(shift_down(codes[v], 4 * pass), V(set1_epi8)(15));
-    }
-}
-
-/* sum[v][t] += the dots of strips [begin, begin + n_strips) of block b; q: of that block. */
-INLINE void wide_dots(vint sum[WIDE_VECTORS][MATMUL_WIDE], const struct wide_chunk *c, size_t b,
-                      const int begin, const int n_strips, const int8_t *q, const int n,
-                      const int pass, const bool is_split)
-{
-    UNROLL for (int strip = begin; strip < begin + n_strips; strip++)
-    {
-        vint codes[WIDE_VECTORS];
-        wide_codes(codes, c, b * 8 + (size_t)strip, pass, is_split);
-        UNROLL for (int t = 0; t < n; t++)
-        {
-            const vint x = broadcast4(q + t * NIB_BLOCK + strip * 4);
-            UNROLL for (int v = 0; v < WIDE_VECTORS; v++) sum[v][t] = dot(sum[v][t], codes[v], x);
-        }
-    }
-}
-
-/* The same for idot by sums of int16. */
-INLINE void wide_dots_int16(vint idot[WIDE_VECTORS][MATMUL_WIDE], const struct wide_chunk *c,
-                            size_t b, const int begin, const int n_strips, const int8_t *q,
-                            const int n, const int pass, const int bits)
-{
-    const int steps = steps_of_bits(bits) < n_strips ? steps_of_bits(bits) : n_strips;
-    UNROLL for (int first = begin; first < begin + n_strips; first += steps)
-    {
-        vint sum[WIDE_VECTORS][MATMUL_WIDE];
-        UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++) sum[v][t] =
-            vint_zero();
-        wide_dots(sum, c, b, first, steps, q, n, pass, bits == 8);
-        UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++)
-            idot[v][t] = widen(idot[v][t], sum[v][t], pass ? 16 : 1);
-    }
-}
-
-/* idot[v][t] += the dots of strips [begin, begin + n_strips) of block b. */
+/* idot[v][t] += the dots of strips [begin, begin + n_strips) of block b; q: of that block. */
 INLINE void wide_run(vint idot[WIDE_VECTORS][MATMUL_WIDE], const struct wide_chunk *c, size_t b,
                      const int begin, const int n_strips, const int8_t *q, const int n,
                      const int bits)
 {
-#if MATMUL_VNNI
-    (void)bits;
-    wide_dots(idot, c, b, begin, n_strips, q, n, 0, false);
-#else
-    wide_dots_int16(idot, c, b, begin, n_strips, q, n, 0, bits);
-    if (bits == 8)
-        wide_dots_int16(idot, c, b, begin, n_strips, q, n, 1, bits);
-#endif
+    const bool is_int16 = steps_of_bits(bits) != 0;
+    const int most = is_int16 ? steps_of_bits(bits) : 8;
+    const int steps = most < n_strips ? most : n_strips;
+    UNROLL for (int first = begin; first < begin + n_strips; first += steps)
+    {
+        vint sum[WIDE_VECTORS][MATMUL_WIDE];
+        UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++) sum[v][t] =
+            is_int16 ? vint_zero() : idot[v][t];
+        UNROLL for (int strip = first; strip < first + steps; strip++)
+        {
+            struct strip w[WIDE_VECTORS];
+            UNROLL for (int v = 0; v < WIDE_VECTORS; v++) w[v] =
+                wide_strip(c, v, b * 8 + (size_t)strip, bits);
+            UNROLL for (int t = 0; t < n; t++)
+            {
+                const vint x = broadcast4(q + t * NIB_BLOCK + strip * 4);
+                UNROLL for (int v = 0; v < WIDE_VECTORS; v++) sum[v][t] =
+                    dot(sum[v][t], w[v], x, bits);
+            }
+        }
+        UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++)
+            idot[v][t] = is_int16 ? widen(idot[v][t], sum[v][t]) : sum[v][t];
+    }
 }
 
 /* Sums of tokens t0.. over the columns of a chunk, on top of sums[token][row]. */
@@ -133,6 +129,7 @@ INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_
 {
     const size_t n_runs = shape.is_half ? 2 : 1, stride = x->n_rows;
     const int n_strips = shape.is_half ? 4 : 8;
+    const bool has_start = !shape.has_min && !is_signed(shape.bits);
     vfloat acc[WIDE_VECTORS][MATMUL_WIDE];
     UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++) acc[v][t] =
         V(loadu_ps)(&sums[t][v * LANES]);
@@ -147,9 +144,8 @@ INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_
             vint idot[WIDE_VECTORS][MATMUL_WIDE];
             UNROLL for (int t = 0; t < n; t++)
             {
-                const vint start = shape.has_min
-                                       ? vint_zero()
-                                       : V(slli_epi32)(V(set1_epi32)(nsum[t]), shape.bits - 1);
+                const vint start =
+                    has_start ? V(slli_epi32)(V(set1_epi32)(nsum[t]), shape.bits - 1) : vint_zero();
                 UNROLL for (int v = 0; v < WIDE_VECTORS; v++) idot[v][t] = start;
             }
             wide_run(idot, c, b, (int)half * 4, n_strips, q, n, shape.bits);
@@ -179,14 +175,13 @@ INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_
 INLINE void wide_tiles(const struct wide_chunk *c, const struct nib_act *x, size_t t0, size_t n,
                        float (*sums)[WIDE_ROWS], const struct wide_shape shape)
 {
-    const size_t widest = shape.bits == 8 ? MATMUL_WIDE_8 : MATMUL_WIDE;
-    const size_t n_tiles = (n + widest - 1) / widest;
+    const size_t n_tiles = (n + MATMUL_WIDE - 1) / MATMUL_WIDE;
     for (size_t i = 0; i < n_tiles; i++) {
         const size_t begin = n * i / n_tiles, end = n * (i + 1) / n_tiles;
         switch (end - begin) { /* a constant width in each case */
 #define WIDTH(width)                                                                               \
     case width: /* half of the widest at least */                                                  \
-        if (width <= widest && 2 * width >= widest)                                                \
+        if (width <= MATMUL_WIDE && 2 * width >= MATMUL_WIDE)                                      \
             wide_tile(c, x, t0 + begin, sums + begin, width <= MATMUL_WIDE ? width : 1, shape);    \
         break;
             WIDTH(1)

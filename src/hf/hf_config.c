@@ -47,16 +47,31 @@ void nib_hf_no_memory(struct nib_hf_config *config, size_t n_bytes)
         config->status = nib_fail_memory(config->err, n_bytes, "the configuration of a model");
 }
 
+/* Which of "a|b|c" the value has; the first if that cannot be told. */
+static void show_name(const struct nib_hf_config *c, const char *names, const yyjson_val *value,
+                      char out[64])
+{
+    const char *shown = names;
+    for (const char *at = names; value; at++) {
+        const size_t n = strcspn(at, "|");
+        if (yyjson_obj_getn(c->text, at, n) == value || yyjson_obj_getn(c->root, at, n) == value)
+            shown = at;
+        at += n;
+        if (*at == '\0')
+            break;
+    }
+    snprintf(out, 64, "%.*s", (int)strcspn(shown, "|"), shown);
+}
+
 void nib_hf_refuse(struct nib_hf_config *config, const char *name, yyjson_val *value,
                    const char *rule)
 {
     char what[320], shown[64] = "absent", first[64];
-    const size_t n_name = strcspn(name, "|");
     char *text = value ? yyjson_val_write(value, YYJSON_WRITE_ALLOW_INF_AND_NAN, NULL) : NULL;
     if (text)
         nib_escape(shown, sizeof(shown), text, strlen(text));
     free(text);
-    snprintf(first, sizeof(first), "%.*s", (int)n_name, name);
+    show_name(config, name, value, first);
     snprintf(what, sizeof(what), "is %s, %s", shown, rule);
     fail(config, first, what);
 }
@@ -304,10 +319,10 @@ static void read_sizes(struct nib_hf_config *c)
 {
     const struct nib_hf_family *f = c->family;
     c->n_layers = nib_hf_int(
-        c, NULL, "encoder_layers|num_hidden_layers|num_layers|n_layer|n_layers", NIB_HF_REQUIRED);
+        c, NULL, "num_hidden_layers|encoder_layers|num_layers|n_layer|n_layers", NIB_HF_REQUIRED);
     c->n_embd = nib_hf_int(c, NULL, "hidden_size|d_model|n_embd|n_embed", NIB_HF_REQUIRED);
     c->n_heads =
-        nib_hf_int(c, NULL, "encoder_attention_heads|num_attention_heads|num_heads|n_head|n_heads",
+        nib_hf_int(c, NULL, "num_attention_heads|encoder_attention_heads|num_heads|n_head|n_heads",
                    or_required(f->absent.heads));
     c->n_kv_heads = nib_hf_int(c, NULL, "num_key_value_heads",
                                f->absent.kv_heads != 0 ? f->absent.kv_heads : c->n_heads);
@@ -318,9 +333,8 @@ static void read_sizes(struct nib_hf_config *c)
         c->d_head = c->n_embd / c->n_heads;
 
     nib_hf_put_int(c, "block_count", c->n_layers);
-    nib_hf_put_int(c, "context_length",
-                   nib_hf_int(c, NULL, "max_position_embeddings|n_positions|max_seq_len|seq_length",
-                              or_required(f->absent.context)));
+    c->n_ctx = nib_hf_int(c, NULL, "max_position_embeddings|n_positions|max_seq_len|seq_length",
+                          or_required(f->absent.context));
     nib_hf_put_int(c, "embedding_length", c->n_embd);
     c->n_ff = nib_hf_int(c, NULL,
                          "intermediate_size|encoder_ffn_dim|ffn_dim|d_ff|ffn_hidden_size|n_inner",
@@ -340,6 +354,7 @@ static void read_sizes(struct nib_hf_config *c)
 /* After the family, which may have its own idea of them. */
 static void put_sizes(struct nib_hf_config *c)
 {
+    nib_hf_put_int(c, "context_length", c->n_ctx);
     nib_hf_put_int(c, "feed_forward_length", c->n_ff);
     nib_hf_put_int(c, "attention.head_count_kv", c->n_kv_heads);
     if (c->d_head == 0)

@@ -25,7 +25,7 @@ struct nib_hf_config {
     struct nib_error *err;
 
     /* What names and shapes of tensors depend on, once nib_hf_config_read() is through. */
-    uint32_t n_layers, n_decoder_layers, n_embd, n_ff, n_heads, n_kv_heads, d_head, n_rot,
+    uint32_t n_layers, n_decoder_layers, n_ctx, n_embd, n_ff, n_heads, n_kv_heads, d_head, n_rot,
         n_experts;
     bool is_tied;
     float *rope_freqs, *rope_long, *rope_short; /* [n_rot / 2] or NULL */

@@ -135,8 +135,10 @@ static void read_gemma(struct nib_hf_config *c)
         nib_hf_put_float(c, "attention.scale", 1 / sqrt(scalar));
 }
 
+/* max_position_embeddings is smaller than what these models were trained for. */
 static void read_cohere(struct nib_hf_config *c)
 {
+    c->n_ctx = nib_hf_int(c, NULL, "model_max_length", c->n_ctx);
     nib_hf_put_float(c, "logit_scale", nib_hf_float(c, NULL, "logit_scale", 0.0625));
 }
 

@@ -8,6 +8,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+enum { MAX_ROTATED = 65536 }; /* far beyond what is run: more is refused later */
+
 static float *new_floats(struct nib_hf_config *c, size_t n)
 {
     float *floats = malloc((n ? n : 1) * sizeof(*floats));
@@ -29,6 +31,8 @@ static void read_llama3(struct nib_hf_config *c, yyjson_val *rope, double base)
                       "low_freq_factor; get the file again from its publisher");
         return;
     }
+    if (c->n_rot > MAX_ROTATED)
+        return;
     c->rope_freqs = new_floats(c, c->n_rot / 2);
     for (uint32_t i = 0; c->rope_freqs && i < c->n_rot / 2; i++) {
         const double wave = 2 * M_PI * pow(base, 2.0 * i / c->n_rot);

@@ -228,18 +228,20 @@ static enum nib_status add_floats(struct nib_hf_tensors *tensors, const char *na
 {
     if (!values || n == 0)
         return NIB_OK;
-    float *copy = nib_hf_alloc(&tensors->memory, n * sizeof(*copy));
-    if (!copy)
-        return nib_fail_memory(err, n * sizeof(*copy), "factors of positions");
-    memcpy(copy, values, n * sizeof(*copy));
-    tensors->all[tensors->n++] = (struct nib_gguf_tensor){
+    const size_t n_bytes = n * sizeof(*values);
+    struct nib_gguf_tensor *t = &tensors->all[tensors->n];
+    *t = (struct nib_gguf_tensor){
         .name = name,
         .type = NIB_TYPE_F32,
         .n_dims = 1,
         .dims = {n, 1, 1, 1},
-        .data = (const uint8_t *)copy,
-        .n_bytes = n * sizeof(*copy),
+        .n_bytes = n_bytes,
     };
+    uint8_t *copy = nib_hf_view_copy(t, &tensors->memory);
+    if (!copy)
+        return nib_fail_memory(err, n_bytes, "factors of positions");
+    memcpy(copy, values, n_bytes);
+    tensors->n++;
     return NIB_OK;
 }
 

@@ -42,4 +42,8 @@ enum nib_status nib_hf_view(struct nib_gguf_tensor *out, struct nib_hf_memory *m
                             const struct nib_hf_piece *pieces, size_t n,
                             const struct nib_hf_config *config, struct nib_error *err);
 
+/* Give a tensor, whose type and dimensions are set, memory for its values: it is returned, and a
+ * view of it is the tensor's.  NULL: none left. */
+uint8_t *nib_hf_view_copy(struct nib_gguf_tensor *tensor, struct nib_hf_memory *memory);
+
 #endif

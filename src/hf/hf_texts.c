@@ -149,23 +149,24 @@ static void put_name(const struct reader *r)
     free(path);
 }
 
+/* The SentencePiece model whose ids are those of the model.  Those of mbart and pegasus are not:
+ * what lies between is in tokenizer.json alone. */
+static const char *model_name(const struct nib_hf_config *config)
+{
+    return strcmp(config->family->model_type, "t5") == 0 ? "spiece.model" : "tokenizer.model";
+}
+
 enum nib_status nib_hf_texts_read(struct nib_gguf_image *image, const char *folder,
                                   const struct nib_hf_config *config, struct nib_error *err)
 {
-    static const char *const models[] = {"tokenizer.model", "spiece.model", "source.spm",
-                                         "sentencepiece.bpe.model"};
     const struct reader r = {image, folder, config, err};
     char path[MAX_PATH];
     put_name(&r);
     enum nib_status status = put_file(&r, "tokenizer.json", "tokenizer.huggingface.json", true);
     if (status == NIB_OK)
         status = put_file(&r, "tokenizer_config.json", "nibble.tokenizer.config", true);
-    if (!find_file(&r, "tokenizer.json", path))
-        for (size_t i = 0; i < NIB_COUNT(models) && status == NIB_OK; i++)
-            if (find_file(&r, models[i], path)) {
-                status = put_file(&r, models[i], "nibble.tokenizer.model", false);
-                break;
-            }
+    if (status == NIB_OK && !find_file(&r, "tokenizer.json", path))
+        status = put_file(&r, model_name(config), "nibble.tokenizer.model", false);
     if (status == NIB_OK)
         status = put_template(&r);
     if (status == NIB_OK)

@@ -118,6 +118,24 @@ static struct nib_tensor_view *make_view(struct maker *m, size_t n, const uint8_
     return view;
 }
 
+uint8_t *nib_hf_view_copy(struct nib_gguf_tensor *tensor, struct nib_hf_memory *memory)
+{
+    const size_t n_value = nib_type_info(tensor->type)->n_bytes;
+    struct nib_tensor_view *view = nib_hf_alloc(memory, sizeof(*view));
+    const uint8_t **slices = nib_hf_alloc(memory, sizeof(*slices));
+    uint8_t *copy = nib_hf_alloc(memory, tensor->n_bytes);
+    if (!view || !slices || !copy)
+        return NULL;
+    slices[0] = copy;
+    view->slices = slices;
+    view->value_stride = n_value;
+    view->row_stride = n_value * (tensor->n_dims > 1 ? (size_t)tensor->dims[0] : 1);
+    view->is_copy = true;
+    tensor->view = view;
+    tensor->data = NULL;
+    return copy;
+}
+
 /* ---- rows in another order ------------------------------------------------------------------- */
 
 static size_t n_rows_of(const struct maker *m)
@@ -291,15 +309,15 @@ static enum nib_status make_stacked(struct maker *m)
         return fail_piece(m, m->pieces,
                           "has no neighbours: parts of its kind are missing; "
                           "download the folder again");
-    uint8_t *rows = nib_hf_alloc(m->memory, m->n * t->n_bytes);
-    if (!rows)
-        return out_of_memory(m, m->n * t->n_bytes);
-    for (size_t i = 0; i < m->n; i++)
-        memcpy(rows + i * t->n_bytes, m->pieces[i].source->data, t->n_bytes);
-    t->data = rows;
+    const size_t n_row = t->n_bytes;
     t->n_dims = 2;
     t->dims[1] = m->n;
     t->n_bytes *= m->n;
+    uint8_t *rows = nib_hf_view_copy(t, m->memory);
+    if (!rows)
+        return out_of_memory(m, t->n_bytes);
+    for (size_t i = 0; i < m->n; i++)
+        memcpy(rows + i * n_row, m->pieces[i].source->data, n_row);
     return NIB_OK;
 }
 

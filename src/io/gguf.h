@@ -44,6 +44,7 @@ struct nib_tensor_view {
     const uint32_t *rows;            /* [rows of a slice], or NULL: as they lie */
     size_t row_stride, value_stride; /* bytes */
     float plus;                      /* is added to every value */
+    bool is_copy; /* lies in ordinary memory: not for nib_os_forget(), which would lose it */
 };
 
 struct nib_gguf_tensor {
@@ -95,6 +96,9 @@ bool nib_gguf_bool(const struct nib_gguf *gguf, const char *key, bool *out);
 bool nib_gguf_strings(const struct nib_gguf *gguf, const char *key, size_t *n);
 bool nib_gguf_ints(const struct nib_gguf *gguf, const char *key, size_t *n);
 bool nib_gguf_floats(const struct nib_gguf *gguf, const char *key, size_t *n);
+
+/* An array of U8 where it lies. */
+bool nib_gguf_bytes(const struct nib_gguf *gguf, const char *key, struct nib_str *out);
 
 /* Whole arrays, into memory of the caller with room for the n that the calls above gave. */
 void nib_gguf_copy_strings(const struct nib_gguf *gguf, const char *key, struct nib_str *out);

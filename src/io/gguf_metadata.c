@@ -290,6 +290,15 @@ bool nib_gguf_floats(const struct nib_gguf *gguf, const char *key, size_t *n)
     return true;
 }
 
+bool nib_gguf_bytes(const struct nib_gguf *gguf, const char *key, struct nib_str *out)
+{
+    const struct nib_gguf_pair *pair = find_array(gguf, key);
+    if (!pair || pair->element != NIB_GGUF_U8)
+        return false;
+    *out = (struct nib_str){(const char *)pair->value.data, (size_t)pair->n};
+    return true;
+}
+
 void nib_gguf_copy_strings(const struct nib_gguf *gguf, const char *key, struct nib_str *out)
 {
     const struct nib_gguf_pair *pair = find_array(gguf, key);

@@ -23,31 +23,75 @@ const uint8_t *nib_tensor_row(const struct nib_gguf_tensor *t, uint64_t row)
     return has_plain_rows(t) ? view_row(t, row) : NULL;
 }
 
-static float read_value(enum nib_type type, const uint8_t *data)
+/* Loops of their own where values lie together: compilers make vectors of them. */
+static void read_f32(const uint8_t *from, size_t stride, size_t n, float *out)
 {
-    if (type == NIB_TYPE_F32) {
-        float x;
-        memcpy(&x, data, sizeof(x));
-        return x;
-    }
-    assert(type == NIB_TYPE_F16 || type == NIB_TYPE_BF16);
+    if (stride == sizeof(*out))
+        memcpy(out, from, n * sizeof(*out));
+    else
+        for (size_t i = 0; i < n; i++)
+            memcpy(out + i, from + i * stride, sizeof(*out));
+}
+
+static uint16_t load_half(const uint8_t *from)
+{
     uint16_t h;
-    memcpy(&h, data, sizeof(h));
-    return type == NIB_TYPE_F16 ? nib_f16_to_f32(h) : nib_bf16_to_f32(h);
+    memcpy(&h, from, sizeof(h));
+    return h;
+}
+
+static void read_bf16(const uint8_t *from, size_t stride, size_t n, float *out)
+{
+    if (stride == sizeof(uint16_t))
+        for (size_t i = 0; i < n; i++)
+            out[i] = nib_bf16_to_f32(load_half(from + i * sizeof(uint16_t)));
+    else
+        for (size_t i = 0; i < n; i++)
+            out[i] = nib_bf16_to_f32(load_half(from + i * stride));
+}
+
+static void read_f16(const uint8_t *from, size_t stride, size_t n, float *out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = nib_f16_to_f32(load_half(from + i * stride));
+}
+
+static void read_values(enum nib_type type, const uint8_t *from, size_t stride, size_t n,
+                        float *out)
+{
+    assert(type == NIB_TYPE_F32 || type == NIB_TYPE_F16 || type == NIB_TYPE_BF16);
+    if (type == NIB_TYPE_F32)
+        read_f32(from, stride, n, out);
+    else if (type == NIB_TYPE_BF16)
+        read_bf16(from, stride, n, out);
+    else
+        read_f16(from, stride, n, out);
+}
+
+/* Of a tensor of one dimension values are rows. */
+static void read_vector(const struct nib_gguf_tensor *t, size_t begin, size_t end, float *out)
+{
+    const struct nib_tensor_view *v = t->view;
+    if (!v->rows) {
+        read_values(t->type, v->slices[0] + begin * v->row_stride, v->row_stride, end - begin, out);
+        return;
+    }
+    for (size_t i = begin; i < end; i++)
+        read_values(t->type, v->slices[0] + v->rows[i] * v->row_stride, 0, 1, out + i - begin);
 }
 
 void nib_tensor_floats(const struct nib_gguf_tensor *t, uint64_t row, size_t begin, size_t end,
                        float *out)
 {
     const struct nib_tensor_view *v = t->view;
-    const size_t n_bytes = nib_type_info(t->type)->n_bytes;
-    const uint8_t *first = v && t->n_dims == 1 ? v->slices[0]
-                           : v                 ? view_row(t, row)
-                                               : nib_tensor_row(t, row);
-    for (size_t i = begin; i < end; i++) {
-        const size_t at = !v              ? i * n_bytes
-                          : t->n_dims > 1 ? i * v->value_stride
-                                          : (v->rows ? v->rows[i] : i) * v->row_stride;
-        out[i - begin] = read_value(t->type, first + at) + (v ? v->plus : 0);
+    const size_t stride = v ? v->value_stride : nib_type_info(t->type)->n_bytes;
+    if (v && t->n_dims == 1) {
+        read_vector(t, begin, end, out);
+    } else {
+        const uint8_t *first = v ? view_row(t, row) : nib_tensor_row(t, row);
+        read_values(t->type, first + begin * stride, stride, end - begin, out);
     }
+    if (v && v->plus != 0)
+        for (size_t i = 0; i < end - begin; i++)
+            out[i] += v->plus;
 }

@@ -163,7 +163,7 @@ static void forget_tensor(const struct nib_pack_item *item)
         nib_os_forget(t->data, t->n_bytes);
         return;
     }
-    for (uint64_t i = 0; i < t->dims[2]; i++)
+    for (uint64_t i = 0; i < t->dims[2] && !t->view->is_copy; i++)
         nib_os_forget(t->view->slices[i], t->n_bytes / t->dims[2]);
 }
 

@@ -2,6 +2,7 @@
 #include "decode.h"
 #include "encode.h"
 #include "gguf_writer.h"
+#include "hf_folder.h"
 #include "os.h"
 #include "quantize_plan.h"
 #include "quantize_rows.h"
@@ -191,11 +192,16 @@ static enum nib_status write_tensor(struct task *task, size_t i, struct nib_erro
 {
     const struct nib_gguf_tensor *tensor = nib_gguf_tensor(task->gguf, i);
     const enum nib_type type = task->choices[i].type;
-    enum nib_status status = type == tensor->type ? copy_tensor(task, tensor, err)
-                                                  : convert_tensor(task, tensor, type, err);
+    enum nib_status status = type == tensor->type && !tensor->view
+                                 ? copy_tensor(task, tensor, err)
+                                 : convert_tensor(task, tensor, type, err);
     if (status == NIB_OK)
         status = nib_gguf_writer_end_tensor(task->writer, err);
-    nib_os_forget(tensor->data, tensor->n_bytes);
+    if (!tensor->view)
+        nib_os_forget(tensor->data, tensor->n_bytes);
+    else if (!tensor->view->is_copy)
+        for (uint64_t k = 0; k < tensor->dims[2]; k++)
+            nib_os_forget(tensor->view->slices[k], tensor->n_bytes / tensor->dims[2]);
     return status;
 }
 
@@ -239,7 +245,8 @@ enum nib_status nib_quantize(const char *input, const char *output,
         return nib_fail(err, NIB_ERROR_ARGUMENT,
                         "%s: is input and output both; give the output another name", input);
 
-    enum nib_status status = nib_gguf_open(&task.gguf, input, err);
+    enum nib_status status = nib_hf_is_folder(input) ? nib_hf_open(&task.gguf, input, err)
+                                                     : nib_gguf_open(&task.gguf, input, err);
     if (status == NIB_OK)
         status = check_whole(task.gguf, err);
     if (status == NIB_OK)

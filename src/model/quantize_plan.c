@@ -1,6 +1,7 @@
 /* Types for all tensors: the caller's own, the mix's, and what fits.  See quantize_plan.h. */
 #include "quantize_plan.h"
 #include "encode.h"
+#include "hf_folder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -226,10 +227,13 @@ static struct place *places_by_layer(const struct nib_gguf *gguf)
 
 static struct nib_quantize_choice choose(struct nib_mix_walk *walk,
                                          const struct nib_gguf_tensor *tensor,
-                                         const struct overrides *overrides, bool is_pure)
+                                         const struct overrides *overrides, bool is_pure,
+                                         bool is_folder)
 {
+    /* The small ones of a folder have the type of all others, but GGUF has them as floats. */
+    const enum nib_type kept = is_folder ? NIB_TYPE_F32 : tensor->type;
     if (is_kept(tensor))
-        return (struct nib_quantize_choice){tensor->type, tensor->type};
+        return (struct nib_quantize_choice){kept, kept};
     enum nib_type type = walk->mix->type;
     if (!find_override(overrides, tensor->name, walk->is_tied, &type) && !is_pure)
         type = nib_mix_next(walk, tensor);
@@ -252,9 +256,10 @@ enum nib_status nib_quantize_plan(struct nib_quantize_choice *out, const struct 
         goto done;
     }
     struct nib_mix_walk walk = nib_mix_begin(mix, gguf);
+    const bool is_folder = nib_hf_is_folder(nib_gguf_path(gguf));
     for (size_t i = 0; i < nib_gguf_tensor_count(gguf); i++)
-        out[places[i].i] =
-            choose(&walk, nib_gguf_tensor(gguf, places[i].i), &overrides, params->is_pure);
+        out[places[i].i] = choose(&walk, nib_gguf_tensor(gguf, places[i].i), &overrides,
+                                  params->is_pure, is_folder);
 
 done:
     free(places);

@@ -85,18 +85,30 @@ static void note_bad(struct job *job, uint64_t at)
         ;
 }
 
-/* Columns [col, col + n) of rows [row, row + n_rows). */
+/* Columns [col, col + n) of rows [row, row + n_rows), as floats. */
+static void read_piece(const struct job *job, struct workspace *space, uint64_t row, size_t n_rows,
+                       size_t col, size_t n)
+{
+    const struct nib_gguf_tensor *t = job->tensor;
+    if (t->view) {
+        for (size_t r = 0; r < n_rows; r++)
+            nib_tensor_floats(t, row + r, col, col + n, space->values + r * n);
+        return;
+    }
+    const struct nib_type_info *from = nib_type_info(t->type);
+    const uint8_t *rows[NIB_GROUP] = {NULL};
+    for (size_t r = 0; r < n_rows; r++)
+        rows[r] = t->data + (row + r) * job->n_row_from + col / from->n_values * from->n_bytes;
+    assert(nib_decode_scratch(t->type, n) <= sizeof(space->scratch));
+    nib_decode_rows(t->type, rows, n, space->scratch, space->values);
+}
+
+/* The same, in the type wanted. */
 static void convert_piece(struct job *job, struct workspace *space, uint64_t row, size_t n_rows,
                           size_t col, size_t n)
 {
-    const struct nib_type_info *from = nib_type_info(job->tensor->type);
     const struct nib_type_info *to = nib_type_info(job->type);
-    const uint8_t *rows[NIB_GROUP] = {NULL};
-    for (size_t r = 0; r < n_rows; r++)
-        rows[r] =
-            job->tensor->data + (row + r) * job->n_row_from + col / from->n_values * from->n_bytes;
-    assert(nib_decode_scratch(job->tensor->type, n) <= sizeof(space->scratch));
-    nib_decode_rows(job->tensor->type, rows, n, space->scratch, space->values);
+    read_piece(job, space, row, n_rows, col, n);
     for (size_t r = 0; r < n_rows; r++) {
         size_t bad;
         uint8_t *out =
@@ -128,11 +140,8 @@ static enum nib_status fail_value(const struct job *job, struct nib_error *err)
     const struct nib_gguf_tensor *t = job->tensor;
     const uint64_t at = atomic_load(&job->first_bad);
     const uint64_t row = at / t->dims[0], column = at % t->dims[0];
-    const struct nib_type_info *from = nib_type_info(t->type);
-    const size_t n = from->n_values;
-    const uint8_t *const rows[NIB_GROUP] = {t->data + row * job->n_row_from +
-                                            column / n * from->n_bytes};
-    nib_decode_rows(t->type, rows, n, job->workspaces[0].scratch, job->workspaces[0].values);
+    const size_t n = nib_type_info(t->type)->n_values;
+    read_piece(job, &job->workspaces[0], row, 1, column / n * n, n);
     const float value = job->workspaces[0].values[column % n];
     if (!isfinite(value))
         return nib_fail(err, NIB_ERROR_FILE,

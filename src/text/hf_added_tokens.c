@@ -270,23 +270,6 @@ void nib_hf_added_free(struct nib_hf_added_tokens *added)
 
 /* ---- finding -------------------------------------------------------------------------------- */
 
-/* The longest token that begins at `start`: its place, -1: none. */
-static int32_t match_at(const struct nib_trie *trie, struct nib_str text, size_t start, size_t *end)
-{
-    int32_t place = -1;
-    uint32_t node = NIB_TRIE_ROOT;
-    for (size_t i = start; i < text.len;) {
-        node = nib_trie_step(trie, node, (uint8_t)text.data[i++]);
-        if (node == NIB_TRIE_ROOT)
-            break;
-        if (trie->nodes[node].id >= 0) {
-            place = trie->nodes[node].id;
-            *end = i;
-        }
-    }
-    return place;
-}
-
 /* Neither letters nor the like right before and after? */
 static bool stands_alone(struct nib_str text, size_t first, size_t start, size_t end)
 {
@@ -328,10 +311,9 @@ enum nib_status nib_hf_added_split(const struct nib_hf_added_tokens *added, bool
     enum nib_status status = NIB_OK;
     size_t done = split->start;
     for (size_t i = split->start, end = 0; i < part.len && status == NIB_OK && added->n > 0;) {
-        const int32_t place = trie->from_root[(uint8_t)part.data[i]] == NIB_TRIE_ROOT
-                                  ? -1
-                                  : match_at(trie, part, i, &end);
-        if (place < 0) {
+        int32_t place = 0;
+        end = i + nib_trie_longest(trie, (struct nib_str){part.data + i, part.len - i}, &place);
+        if (end == i) {
             i++;
             continue;
         }

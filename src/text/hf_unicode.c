@@ -112,7 +112,7 @@ enum nib_status nib_hf_unicode_form(enum nib_hf_form form, struct nib_hf_work *w
                                     const struct nib_hf_text *in, struct nib_hf_text *out,
                                     struct nib_error *err)
 {
-    size_t n, n_origin;
+    size_t n = 0, n_origin = 0;
     enum nib_status status = decompose(form, work, in, &n, &n_origin, err);
     if (status == NIB_OK)
         status = sort_marks(work, n, err);

@@ -6,10 +6,16 @@
 #define BAR NIB_STR("\xE2\x96\x81") /* ▁ */
 
 /* The bytes at the start of `text` that are replaced as one, at least 1, and by what. */
-static size_t normalize_prefix(const struct nib_charsmap *map, struct nib_str text,
+static size_t normalize_prefix(const struct nib_sp_normalizer *normalizer, struct nib_str text,
                                struct nib_str *replacement)
 {
-    const size_t n = map == NULL ? 0 : nib_charsmap_longest(map, text, replacement);
+    const struct nib_charsmap *map = normalizer->map;
+    size_t n = normalizer->kept == NULL ? 0 : nib_trie_longest(normalizer->kept, text, NULL);
+    if (n > 0) {
+        *replacement = (struct nib_str){text.data, n};
+        return n;
+    }
+    n = map == NULL ? 0 : nib_charsmap_longest(map, text, replacement);
     if (n > 0)
         return n;
     const int len = nib_utf8_scan(text.data, text.len);
@@ -18,13 +24,13 @@ static size_t normalize_prefix(const struct nib_charsmap *map, struct nib_str te
     return len > 0 ? (size_t)len : 1;
 }
 
-static size_t skip_leading_blanks(const struct nib_charsmap *map, struct nib_str text)
+static size_t skip_leading_blanks(const struct nib_sp_normalizer *normalizer, struct nib_str text)
 {
     size_t from = 0;
     while (from < text.len) {
         struct nib_str part;
-        const size_t n =
-            normalize_prefix(map, (struct nib_str){text.data + from, text.len - from}, &part);
+        const size_t n = normalize_prefix(
+            normalizer, (struct nib_str){text.data + from, text.len - from}, &part);
         if (!nib_str_equal(part, NIB_STR(" ")))
             break;
         from += n;
@@ -61,7 +67,7 @@ bool nib_sp_normalize(const struct nib_sp_normalizer *normalizer, struct nib_buf
     const bool removes = normalizer->removes_extra_blanks;
     const struct nib_str blank = NIB_STR(" ");
     out->n = 0;
-    size_t from = removes ? skip_leading_blanks(normalizer->map, text) : 0;
+    size_t from = removes ? skip_leading_blanks(normalizer, text) : 0;
     if (from == text.len)
         return true;
     bool is_fine = true;
@@ -70,8 +76,8 @@ bool nib_sp_normalize(const struct nib_sp_normalizer *normalizer, struct nib_buf
     bool is_after_blank = removes;
     while (from < text.len && is_fine) {
         struct nib_str part;
-        from += normalize_prefix(normalizer->map,
-                                 (struct nib_str){text.data + from, text.len - from}, &part);
+        from += normalize_prefix(normalizer, (struct nib_str){text.data + from, text.len - from},
+                                 &part);
         while (is_after_blank && part.len > 0 && part.data[0] == ' ') {
             part.data++;
             part.len--;

@@ -4,9 +4,11 @@
 
 #include "charsmap.h"
 #include "scratch.h"
+#include "trie.h"
 
 struct nib_sp_normalizer {
     const struct nib_charsmap *map; /* or NULL: characters stay as they are */
+    const struct nib_trie *kept;    /* texts that stay as they are, or NULL */
     bool adds_blank;                /* in front: add_dummy_prefix */
     bool adds_blank_behind;         /* ... but at the end: treat_whitespace_as_suffix */
     bool removes_extra_blanks;      /* at both ends, and all but one in between */

@@ -121,6 +121,19 @@ static void apply_names(struct nib_vocabulary *v)
     }
 }
 
+bool nib_name_ends_answer(struct nib_str name, nib_has_name_fn *has, const void *data)
+{
+    bool is_end = false;
+    for (size_t i = 0; i < NIB_COUNT(end_names); i++)
+        is_end = is_end || nib_str_equal(name, nib_str_from(end_names[i]));
+    for (size_t i = 0; i < NIB_COUNT(exceptions) && is_end; i++)
+        if (nib_str_equal(name, nib_str_from(exceptions[i].name)) &&
+            has(data, nib_str_from(exceptions[i].others[0])) &&
+            has(data, nib_str_from(exceptions[i].others[1])))
+            is_end = false;
+    return is_end;
+}
+
 /* Does the string value of `key` hold `word`, upper and lower case alike? */
 static bool value_holds(const struct nib_gguf *gguf, const char *key, const char *word)
 {

@@ -1,118 +1,53 @@
-/* The tokenizer as the rest of nibble sees it: encoders, and special tokens around them. */
+/* The tokenizer as the rest of nibble sees it, on the codec of its kind of file. */
 #include "tokenizer.h"
 
 #include "clean_spaces.h"
-#include "encoder.h"
 #include "gguf.h"
-#include "special_tokens.h"
+#include "text_codec.h"
 
 #include <stdlib.h>
 
-static const struct nib_encoder_kind *const kinds[] = {
-    &nib_encoder_bpe, &nib_encoder_bpe_bars, &nib_encoder_sentencepiece, &nib_encoder_unigram,
-    &nib_encoder_wordpiece};
-
 struct nib_tokenizer {
     struct nib_tokenizer_info info;
-    struct nib_vocabulary vocabulary;
-    struct nib_special_finder special;
-    const struct nib_encoder_kind *kind;
-    void *encoder;
-    struct nib_encoder_traits traits;
+    const struct nib_codec *codec;
+    void *self;
 };
 
 /* ---- making one ----------------------------------------------------------------------------- */
 
-/* Some files say gpt2 and mean BPE on characters, which only the pre-tokenizer shows. */
-static bool is_bpe_of_bars(const struct nib_gguf *gguf, struct nib_str model)
+static const struct nib_codec *find_codec(const struct nib_gguf *gguf)
 {
-    struct nib_str pre = NIB_STR("");
-    (void)nib_gguf_string(gguf, "tokenizer.ggml.pre", &pre);
-    return nib_str_equal(model, NIB_STR("gpt2")) &&
-           (nib_str_equal(pre, NIB_STR("gemma4")) || nib_str_equal(pre, NIB_STR("sarvam-moe")) ||
-            nib_str_equal(pre, NIB_STR("granite-embed-multi-311m")));
-}
-
-static enum nib_status find_kind(struct nib_tokenizer *t, const struct nib_gguf *gguf,
-                                 struct nib_error *err)
-{
-    struct nib_str model = NIB_STR("(none)");
-    (void)nib_gguf_string(gguf, "tokenizer.ggml.model", &model);
-    if (is_bpe_of_bars(gguf, model))
-        model = nib_str_from(nib_encoder_bpe_bars.model);
-    for (size_t i = 0; i < NIB_COUNT(kinds); i++)
-        if (nib_str_equal(model, nib_str_from(kinds[i]->model)))
-            t->kind = kinds[i];
-    if (t->kind != NULL)
-        return NIB_OK;
-    return nib_fail(
-        err, NIB_ERROR_FILE,
-        "%s: the tokenizer '%.*s' (tokenizer.ggml.model) is not known, expected gpt2 "
-        "(byte-level BPE), llama (SentencePiece BPE), t5 (Unigram) or bert (WordPiece); "
-        "a newer nibble may know it",
-        nib_gguf_path(gguf), (int)(model.len < 64 ? model.len : 64), model.data);
-}
-
-/* BOS and EOS as the file says, else as is usual for the kind. */
-static enum nib_status read_additions(struct nib_tokenizer *t, const struct nib_gguf *gguf,
-                                      struct nib_error *err)
-{
-    const struct nib_vocabulary *v = &t->vocabulary;
-    bool adds_bos = t->traits.adds_bos && v->bos_id >= 0;
-    bool adds_eos = t->traits.adds_eos && v->eos_id >= 0;
-    (void)nib_gguf_bool(gguf, "tokenizer.ggml.add_bos_token", &adds_bos);
-    (void)nib_gguf_bool(gguf, "tokenizer.ggml.add_eos_token", &adds_eos);
-    if ((adds_bos && v->bos_id < 0) || (adds_eos && v->eos_id < 0))
-        return nib_fail(err, NIB_ERROR_FILE,
-                        "%s: tokenizer.ggml.add_%s_token is true but there is no "
-                        "tokenizer.ggml.%s_token_id; the file was converted wrongly, get it again",
-                        nib_gguf_path(gguf), adds_bos && v->bos_id < 0 ? "bos" : "eos",
-                        adds_bos && v->bos_id < 0 ? "bos" : "eos");
-    t->info = (struct nib_tokenizer_info){.kind = t->kind->name,
-                                          .pre_tokenizer = t->traits.pre_tokenizer,
-                                          .n_vocab = v->n_tokens,
-                                          .bos_id = v->bos_id,
-                                          .eos_id = v->eos_id,
-                                          .unk_id = v->unk_id,
-                                          .adds_bos = adds_bos,
-                                          .adds_eos = adds_eos};
-    return NIB_OK;
-}
-
-static enum nib_status load(struct nib_tokenizer *t, const struct nib_gguf *gguf,
-                            struct nib_error *err)
-{
-    struct nib_vocabulary *v = &t->vocabulary;
-    enum nib_status status = find_kind(t, gguf, err);
-    if (status != NIB_OK)
-        return status;
-    v->bos_id = t->kind->default_bos_id;
-    v->eos_id = t->kind->default_eos_id;
-    v->unk_id = t->kind->default_unk_id;
-    status = nib_vocabulary_load(v, gguf, err);
-    if (status == NIB_OK)
-        status = nib_vocabulary_assign_roles(v, gguf, err);
-    if (status == NIB_OK)
-        status = nib_vocabulary_make_pieces(v, t->kind->piece, err);
-    if (status == NIB_OK)
-        status = nib_special_finder_create(&t->special, v, nib_gguf_path(gguf), err);
-    if (status == NIB_OK)
-        status = t->kind->create(&t->encoder, &t->traits, v, gguf, err);
-    if (status == NIB_OK)
-        status = read_additions(t, gguf, err);
-    return status;
+    static const struct {
+        const char *key;
+        const struct nib_codec *codec;
+    } keys[] = {{"tokenizer.ggml.model", &nib_codec_gguf},
+                {"tokenizer.huggingface.json", &nib_codec_hf},
+                {"nibble.tokenizer.model", &nib_codec_sp}};
+    for (size_t i = 0; i < NIB_COUNT(keys); i++)
+        if (nib_gguf_has(gguf, keys[i].key))
+            return keys[i].codec;
+    return NULL;
 }
 
 enum nib_status nib_tokenizer_from_gguf(struct nib_tokenizer **out, const struct nib_gguf *gguf,
                                         struct nib_error *err)
 {
     *out = NULL;
+    const struct nib_codec *codec = find_codec(gguf);
+    if (codec == NULL)
+        return nib_fail(err, NIB_ERROR_FILE,
+                        "%s: there is no tokenizer, expected tokenizer.ggml.model or "
+                        "tokenizer.huggingface.json in a GGUF file, tokenizer.json or "
+                        "tokenizer.model beside a Hugging Face model; get the missing file, or "
+                        "convert the model again with its vocabulary",
+                        nib_gguf_path(gguf));
     struct nib_tokenizer *t = calloc(1, sizeof(*t));
     if (t == NULL)
         return nib_fail_memory(err, sizeof(*t), "the tokenizer");
-    const enum nib_status status = load(t, gguf, err);
+    t->codec = codec;
+    const enum nib_status status = codec->create(&t->self, &t->info, gguf, err);
     if (status != NIB_OK) {
-        nib_tokenizer_free(t);
+        free(t);
         return status;
     }
     *out = t;
@@ -123,10 +58,7 @@ void nib_tokenizer_free(struct nib_tokenizer *t)
 {
     if (t == NULL)
         return;
-    if (t->encoder != NULL)
-        t->kind->free(t->encoder);
-    nib_special_finder_free(&t->special);
-    nib_vocabulary_free(&t->vocabulary);
+    t->codec->free(t->self);
     free(t);
 }
 
@@ -139,75 +71,20 @@ const struct nib_tokenizer_info *nib_tokenizer_info(const struct nib_tokenizer *
 
 static bool has_id(const struct nib_tokenizer *t, int32_t id)
 {
-    return id >= 0 && (size_t)id < t->vocabulary.n_tokens;
-}
-
-struct nib_str nib_tokenizer_piece(const struct nib_tokenizer *t, int32_t id, unsigned flags)
-{
-    if (!has_id(t, id) ||
-        (nib_token_is_silent(&t->vocabulary, id) && (flags & NIB_PARSE_SPECIAL) == 0))
-        return NIB_STR("");
-    return t->vocabulary.piece[id];
-}
-
-size_t nib_tokenizer_max_piece_bytes(const struct nib_tokenizer *t)
-{
-    return t->vocabulary.max_piece_bytes;
+    return id >= 0 && (size_t)id < t->info.n_vocab;
 }
 
 const char *nib_tokenizer_name(const struct nib_tokenizer *t, int32_t id)
 {
-    return has_id(t, id) ? t->vocabulary.text[id].data : NULL;
+    return has_id(t, id) ? t->codec->name(t->self, id) : NULL;
 }
 
 bool nib_tokenizer_is_end(const struct nib_tokenizer *t, int32_t id)
 {
-    return has_id(t, id) && (t->vocabulary.flags[id] & NIB_TOKEN_IS_END) != 0;
+    return has_id(t, id) && t->codec->is_end(t->self, id);
 }
 
 /* ---- encoding ------------------------------------------------------------------------------- */
-
-static enum nib_status push_id(struct nib_scratch *scratch, int32_t id, struct nib_error *err)
-{
-    return nib_ids_push(&scratch->ids, id)
-               ? NIB_OK
-               : nib_fail_memory(err, scratch->ids.n * sizeof(int32_t), "the ids of the text");
-}
-
-/* ASCII white space, what stripping tokens swallow. */
-static bool is_space(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-/* The text between special tokens, and these. */
-static enum nib_status encode_parts(const struct nib_tokenizer *t, struct nib_scratch *scratch,
-                                    struct nib_str text, bool parses_special, struct nib_error *err)
-{
-    enum nib_status status = NIB_OK;
-    bool is_after_special = true; /* the start of a text counts as one */
-    for (size_t from = 0; from < text.len && status == NIB_OK;) {
-        struct nib_special_match match;
-        const bool has_match = nib_special_find(&t->special, text, from, parses_special, &match);
-        const size_t end = has_match ? match.start : text.len;
-        if (end > from) {
-            status =
-                t->kind->encode(t->encoder, scratch, (struct nib_str){text.data + from, end - from},
-                                is_after_special && t->traits.adds_space_prefix, err);
-            is_after_special = false;
-        }
-        if (!has_match)
-            break;
-        if (status == NIB_OK)
-            status = push_id(scratch, match.id, err);
-        is_after_special = true;
-        from = match.end;
-        if ((t->vocabulary.flags[match.id] & NIB_TOKEN_RSTRIP) != 0)
-            while (from < text.len && is_space(text.data[from]))
-                from++;
-    }
-    return status;
-}
 
 enum nib_status nib_tokenizer_encode(const struct nib_tokenizer *t, struct nib_str text,
                                      unsigned flags, int32_t **ids, size_t *n_ids,
@@ -226,13 +103,8 @@ enum nib_status nib_tokenizer_encode(const struct nib_tokenizer *t, struct nib_s
     if (scratch.ids.data == NULL)
         status =
             nib_fail_memory(err, scratch.ids.capacity * sizeof(int32_t), "the ids of the text");
-    const bool adds = (flags & NIB_ADD_SPECIAL) != 0;
-    if (status == NIB_OK && adds && t->info.adds_bos)
-        status = push_id(&scratch, t->info.bos_id, err);
-    if (status == NIB_OK)
-        status = encode_parts(t, &scratch, text, (flags & NIB_PARSE_SPECIAL) != 0, err);
-    if (status == NIB_OK && adds && t->info.adds_eos)
-        status = push_id(&scratch, t->info.eos_id, err);
+    else
+        status = t->codec->encode(t->self, &scratch, text, flags, err);
     if (status == NIB_OK) {
         *ids = scratch.ids.data;
         *n_ids = scratch.ids.n;
@@ -244,27 +116,32 @@ enum nib_status nib_tokenizer_encode(const struct nib_tokenizer *t, struct nib_s
 
 /* ---- decoding ------------------------------------------------------------------------------- */
 
-/* The pieces one after the other, without the blanks that encoding put at the start and after
- * special tokens.  `out` may be NULL; gives the number of bytes. */
-static size_t join_pieces(const struct nib_tokenizer *t, const int32_t *ids, size_t n_ids,
-                          unsigned flags, char *out)
+enum nib_status nib_tokenizer_decoding_create(struct nib_tokenizer_decoding *out,
+                                              const struct nib_tokenizer *t, unsigned flags,
+                                              struct nib_error *err)
 {
-    size_t n = 0;
-    bool is_after_special = true;
-    for (size_t i = 0; i < n_ids; i++) {
-        struct nib_str piece = nib_tokenizer_piece(t, ids[i], flags);
-        const bool is_special = nib_token_is_special(&t->vocabulary, ids[i]);
-        if (!is_special && is_after_special && t->traits.adds_space_prefix && piece.len > 0 &&
-            piece.data[0] == ' ') {
-            piece.data++;
-            piece.len--;
-        }
-        is_after_special = is_special;
-        if (out != NULL && piece.len > 0)
-            memcpy(out + n, piece.data, piece.len);
-        n += piece.len;
-    }
-    return n;
+    *out = (struct nib_tokenizer_decoding){.tokenizer = t};
+    return t->codec->decoding_create(&out->data, t->self, flags, err);
+}
+
+void nib_tokenizer_decoding_free(struct nib_tokenizer_decoding *d)
+{
+    if (d->data != NULL)
+        d->tokenizer->codec->decoding_free(d->data);
+    d->data = NULL;
+}
+
+enum nib_status nib_tokenizer_decoding_push(struct nib_tokenizer_decoding *d, int32_t id,
+                                            struct nib_buffer *text, struct nib_error *err)
+{
+    return has_id(d->tokenizer, id) ? d->tokenizer->codec->decoding_push(d->data, id, text, err)
+                                    : NIB_OK;
+}
+
+enum nib_status nib_tokenizer_decoding_end(struct nib_tokenizer_decoding *d,
+                                           struct nib_buffer *text, struct nib_error *err)
+{
+    return d->tokenizer->codec->decoding_end(d->data, text, err);
 }
 
 enum nib_status nib_tokenizer_decode(const struct nib_tokenizer *t, const int32_t *ids,
@@ -279,16 +156,25 @@ enum nib_status nib_tokenizer_decode(const struct nib_tokenizer *t, const int32_
                 err, NIB_ERROR_ARGUMENT,
                 "id %d at position %zu is not in the vocabulary, expected 0 .. %zu; check "
                 "that the ids belong to this model",
-                (int)ids[i], i, t->vocabulary.n_tokens - 1);
-    const size_t n = join_pieces(t, ids, n_ids, flags, NULL);
-    char *out = malloc(n + 1);
-    if (out == NULL)
-        return nib_fail_memory(err, n + 1, "the text of the ids");
-    join_pieces(t, ids, n_ids, flags, out);
-    *n_bytes = n;
-    if ((flags & NIB_CLEAN_SPACES) != 0 && t->traits.cleans_spaces)
-        *n_bytes = nib_clean_spaces(out, n);
-    out[*n_bytes] = 0;
-    *text = out;
+                (int)ids[i], i, t->info.n_vocab - 1);
+    struct nib_buffer out = {0};
+    struct nib_tokenizer_decoding d;
+    enum nib_status status = nib_tokenizer_decoding_create(&d, t, flags, err);
+    for (size_t i = 0; i < n_ids && status == NIB_OK; i++)
+        status = nib_tokenizer_decoding_push(&d, ids[i], &out, err);
+    if (status == NIB_OK)
+        status = nib_tokenizer_decoding_end(&d, &out, err);
+    nib_tokenizer_decoding_free(&d);
+    if (status == NIB_OK && !nib_buffer_append(&out, "", 1))
+        status = nib_fail_memory(err, out.n + 1, "the text of the ids");
+    if (status != NIB_OK) {
+        free(out.data);
+        return status;
+    }
+    *n_bytes = out.n - 1;
+    if ((flags & NIB_CLEAN_SPACES) != 0 && t->codec->cleans_spaces(t->self))
+        *n_bytes = nib_clean_spaces(out.data, *n_bytes);
+    out.data[*n_bytes] = 0;
+    *text = out.data;
     return NIB_OK;
 }

@@ -10,13 +10,19 @@
 struct nib_gguf;
 struct nib_tokenizer;
 
-/* From the keys tokenizer.ggml.*; refuses kinds and pre-tokenizers it does not know by name. */
+/*
+ * From the keys tokenizer.ggml.*; else tokenizer.huggingface.json, all of a tokenizer.json, with
+ * nibble.tokenizer.config, all of tokenizer_config.json; else nibble.tokenizer.model, the bytes of
+ * SentencePiece's .model.  Ids in the keys tokenizer.ggml.{bos,eos}_token_id win over names in
+ * these, and nibble.eos_token_ids are more that end an answer.  What is not known is refused by
+ * name.
+ */
 enum nib_status nib_tokenizer_from_gguf(struct nib_tokenizer **out, const struct nib_gguf *gguf,
                                         struct nib_error *err);
 void nib_tokenizer_free(struct nib_tokenizer *tokenizer);
 
 struct nib_tokenizer_info {
-    const char *kind;          /* "bpe", "sentencepiece" */
+    const char *kind;          /* "bpe", "sentencepiece", "unigram", "wordpiece", "wordlevel" */
     const char *pre_tokenizer; /* "smollm", or "" where the kind has none */
     size_t n_vocab;
     int32_t bos_id, eos_id, unk_id; /* -1: none */
@@ -39,12 +45,23 @@ enum nib_status nib_tokenizer_decode(const struct nib_tokenizer *tokenizer, cons
                                      struct nib_error *err);
 
 /*
- * The bytes one id stands for, leading blank included.  Valid as long as
- * the tokenizer.  Special (control) tokens give 0 bytes unless `flags` has NIB_PARSE_SPECIAL.
+ * Decoding of one sequence in parts: push() appends to `text` what an id settles (nothing for ids
+ * that are not in the vocabulary), end() what is left, after which a new sequence begins.  With
+ * NIB_DECODE_STREAM (text_codec.h) the sequence may begin in the middle of a text.
  */
-struct nib_str nib_tokenizer_piece(const struct nib_tokenizer *tokenizer, int32_t id,
-                                   unsigned flags);
-size_t nib_tokenizer_max_piece_bytes(const struct nib_tokenizer *tokenizer);
+struct nib_buffer;
+struct nib_tokenizer_decoding {
+    const struct nib_tokenizer *tokenizer;
+    void *data;
+};
+enum nib_status nib_tokenizer_decoding_create(struct nib_tokenizer_decoding *decoding,
+                                              const struct nib_tokenizer *tokenizer, unsigned flags,
+                                              struct nib_error *err);
+void nib_tokenizer_decoding_free(struct nib_tokenizer_decoding *decoding);
+enum nib_status nib_tokenizer_decoding_push(struct nib_tokenizer_decoding *decoding, int32_t id,
+                                            struct nib_buffer *text, struct nib_error *err);
+enum nib_status nib_tokenizer_decoding_end(struct nib_tokenizer_decoding *decoding,
+                                           struct nib_buffer *text, struct nib_error *err);
 
 const char *nib_tokenizer_name(const struct nib_tokenizer *tokenizer, int32_t id); /* or NULL */
 bool nib_tokenizer_is_end(const struct nib_tokenizer *tokenizer, int32_t id);

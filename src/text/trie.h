@@ -54,4 +54,23 @@ static inline uint32_t nib_trie_step(const struct nib_trie *trie, uint32_t node,
     return n == 1 && trie->nodes[first].byte == byte ? first : NIB_TRIE_ROOT;
 }
 
+/* The longest text of the trie that `text` begins with: its length and, unless `id` is NULL, its
+ * id; 0: none. */
+static inline size_t nib_trie_longest(const struct nib_trie *trie, struct nib_str text, int32_t *id)
+{
+    size_t n = 0;
+    uint32_t node = NIB_TRIE_ROOT;
+    for (size_t i = 0; i < text.len; i++) {
+        node = nib_trie_step(trie, node, (uint8_t)text.data[i]);
+        if (node == NIB_TRIE_ROOT)
+            break;
+        if (trie->nodes[node].id < 0)
+            continue;
+        n = i + 1;
+        if (id != NULL)
+            *id = trie->nodes[node].id;
+    }
+    return n;
+}
+
 #endif

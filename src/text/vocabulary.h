@@ -91,6 +91,11 @@ int32_t nib_vocabulary_find_byte(const struct nib_vocabulary *vocabulary, uint8_
 enum nib_status nib_vocabulary_assign_roles(struct nib_vocabulary *vocabulary,
                                             const struct nib_gguf *gguf, struct nib_error *err);
 
+/* Does a special token of this name end an answer in every model that has it?  `has` tells which
+ * other names there are.  (token_roles.c) */
+typedef bool nib_has_name_fn(const void *data, struct nib_str name);
+bool nib_name_ends_answer(struct nib_str name, nib_has_name_fn *has, const void *data);
+
 static inline bool nib_token_is_special(const struct nib_vocabulary *vocabulary, int32_t id)
 {
     const uint8_t type = vocabulary->type[id];
