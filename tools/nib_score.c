@@ -240,22 +240,44 @@ static int write_encoded(struct output *out, struct nib_context *context,
     return NIB_EXIT_OK;
 }
 
-static int score_all(struct output *out, struct nib_context *context, const struct nib_lists *lists,
-                     const struct nib_lists *sources, const struct nib_model_info *info)
+/* The context of a sequence of n_ids.  Where positions depend on the size of the context, each has
+ * one of its own: its result is then the same whatever is scored beside it. */
+static int prepare_context(struct nib_context **context, const struct nib_model *model,
+                           size_t n_ids)
 {
-    const size_t n_rows = nib_context_info(context)->n_logits;
+    const struct nib_context_info info = *nib_context_info(*context);
+    if (!nib_model_info(model)->scales_by_context || nib_settings.n_ctx || info.n_ctx == n_ids)
+        return NIB_EXIT_OK;
+    nib_interrupt_catch(NULL);
+    nib_context_free(*context);
+    const int exit_code =
+        nib_settings_create_context(context, model, (uint32_t)n_ids, 1, info.n_logits);
+    if (exit_code == NIB_EXIT_OK)
+        nib_interrupt_catch(*context);
+    else
+        *context = NULL;
+    return exit_code;
+}
+
+static int score_all(struct output *out, struct nib_context **context,
+                     const struct nib_model *model, const struct nib_lists *lists,
+                     const struct nib_lists *sources)
+{
+    const struct nib_model_info *info = nib_model_info(model);
+    const size_t n_rows = nib_context_info(*context)->n_logits;
     bool *wants_logits = nib_grow(NULL, n_rows, sizeof *wants_logits);
     memset(wants_logits, true, n_rows * sizeof *wants_logits);
     struct nib_progress progress;
     nib_progress_start(&progress, "scoring");
     int exit_code = write_header(out, lists, sources, info);
     for (size_t i = 0; i < lists->n_lists && exit_code == NIB_EXIT_OK; i++) {
-        if (sources)
-            exit_code = encode(context, sources, i);
+        const size_t n_ids = lists->starts[i + 1] - lists->starts[i];
+        exit_code = prepare_context(context, model, n_ids);
+        if (exit_code == NIB_EXIT_OK && sources)
+            exit_code = encode(*context, sources, i);
         if (exit_code == NIB_EXIT_OK)
-            exit_code = score_sequence(out, context, lists->ids + lists->starts[i],
-                                       lists->starts[i + 1] - lists->starts[i], wants_logits,
-                                       info->n_vocab);
+            exit_code = score_sequence(out, *context, lists->ids + lists->starts[i], n_ids,
+                                       wants_logits, info->n_vocab);
         nib_progress_update(&progress, lists->starts[i + 1], lists->starts[lists->n_lists]);
     }
     nib_progress_end(&progress);
@@ -264,7 +286,7 @@ static int score_all(struct output *out, struct nib_context *context, const stru
         exit_code = repeat_data(out, (uint64_t)lists->starts[lists->n_lists] * info->n_vocab *
                                          sizeof(float));
     if (exit_code == NIB_EXIT_OK && sources)
-        exit_code = write_encoded(out, context, sources, info->n_embd);
+        exit_code = write_encoded(out, *context, sources, info->n_embd);
     return exit_code == NIB_EXIT_OK ? output_commit(out) : exit_code;
 }
 
@@ -311,7 +333,7 @@ static int score(const struct nib_model *model, const struct nib_lists *lists,
     nib_interrupt_catch(context);
     exit_code = output_open(&out);
     if (exit_code == NIB_EXIT_OK)
-        exit_code = score_all(&out, context, lists, sources, info);
+        exit_code = score_all(&out, &context, model, lists, sources);
     output_free(&out);
     nib_interrupt_catch(NULL);
     nib_context_free(context);

@@ -119,6 +119,8 @@ static void fill_info(struct nib_model *model)
     info->n_source_vocab = model->encoder ? model->encoder->config.n_vocab : c->n_vocab;
     info->n_tokens = (uint32_t)t->n_vocab;
     info->n_ctx_train = c->n_ctx;
+    info->scales_by_context = c->rope[NIB_ROPE_GLOBAL].scaling == NIB_SCALING_DYNAMIC ||
+                              c->rope[NIB_ROPE_GLOBAL].scaling == NIB_SCALING_LONG;
     info->n_layers = c->n_layers;
     info->n_embd = c->n_embd;
     info->n_heads = c->n_heads;

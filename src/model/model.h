@@ -34,6 +34,7 @@ struct nib_rope {
     float factor;               /* of dynamic and yarn */
     float magnitude;            /* cosine and sine are multiplied by it */
     float beta_fast, beta_slow; /* of yarn */
+    bool has_whole_bounds;      /* of yarn: they are rounded to whole pairs */
     uint32_t n_ctx_original;
     const float *factors; /* [n_rot / 2] that divide the frequencies, or NULL */
     const float *long_factors;
@@ -177,9 +178,10 @@ struct nib_family {
     uint32_t no_rope_period;   /* n > 0: each n-th layer is not rotated */
     float local_rope_base;     /* > 0: layers with a window are rotated by this base */
     uint32_t
-        wide_scale_layers; /* n > 0: models of n layers scale scores by sqrt(n_heads / n_embd) */
-    float alibi_bias;      /* unless the file says otherwise */
-    bool scales_alibi;     /* the bias is scaled as the scores are */
+        wide_scale_layers;  /* n > 0: models of n layers scale scores by sqrt(n_heads / n_embd) */
+    float alibi_bias;       /* unless the file says otherwise */
+    bool scales_alibi;      /* the bias is scaled as the scores are */
+    bool norms_then_clamps; /* q and k: first their norms, then the limit */
     const struct nib_tensor_name *layer_tensors;   /* ends with name NULL */
     const struct nib_tensor_name *encoder_tensors; /* of an encoder's layers; NULL: no encoder */
     bool is_gelu_with_gate;  /* layers with a gate have GELU in place of `activation` */
