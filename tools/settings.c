@@ -1,9 +1,7 @@
 /* See settings.h. */
 #include "settings.h"
 
-#include <math.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 struct nib_settings nib_settings;
@@ -70,55 +68,17 @@ const struct nib_option nib_options_chat[] = {
     {0},
 };
 
-const struct nib_option nib_options_sampling[] = {
-    {"-s", "--seed", NULL, "N", "random numbers start from this; -1: other ones every time",
-     NIB_OPTION_INT, &nib_settings.seed, -1, 9223372036854775807.0, false, NULL},
-    {NULL, "--temp", "--temperature", "X", "temperature; 0 takes the most probable token",
-     NIB_OPTION_NUMBER, &nib_settings.temperature, 0, 100, false, NULL},
-    {NULL, "--top-k", NULL, "N", "choose among the N most probable; 0: off", NIB_OPTION_INT,
-     &nib_settings.top_k, 0, MAX_INT32, false, NULL},
-    {NULL, "--top-p", NULL, "X", "choose among those that make up X of the probability; 1: off",
-     NIB_OPTION_NUMBER, &nib_settings.top_p, 0, 1, false, NULL},
-    {NULL, "--min-p", NULL, "X", "drop those less probable than X times the best; 0: off",
-     NIB_OPTION_NUMBER, &nib_settings.min_p, 0, 1, false, NULL},
-    {NULL, "--repeat-penalty", NULL, "X", "divide logits of tokens seen before by X; 1: off",
-     NIB_OPTION_NUMBER, &nib_settings.repeat_penalty, 0.01, 100, false, NULL},
-    {NULL, "--repeat-last-n", NULL, "N", "how far back penalties look; -1: all", NIB_OPTION_INT,
-     &nib_settings.repeat_last_n, -1, MAX_INT32, false, NULL},
-    {NULL, "--presence-penalty", NULL, "X", "subtract X from tokens generated before; 0: off",
-     NIB_OPTION_NUMBER, &nib_settings.presence_penalty, -100, 100, false, NULL},
-    {NULL, "--frequency-penalty", NULL, "X", "subtract X for each time generated before; 0: off",
-     NIB_OPTION_NUMBER, &nib_settings.frequency_penalty, -100, 100, false, NULL},
-    {0},
-};
-
-/* 0.8f is 0.800000012 as a double; options and their help want 0.8. */
-static double decimal(float value)
-{
-    return round(1e6 * (double)value) / 1e6;
-}
-
 void nib_settings_init(void)
 {
     struct nib_context_params context;
-    struct nib_sampler_params sampler;
     nib_context_params_init(&context);
-    nib_sampler_params_init(&sampler);
     nib_settings = (struct nib_settings){
         .n_batch = context.n_batch,
         .type_k = context.type_k,
         .type_v = context.type_v,
         .kv_cache = context.kv_cache,
-        .seed = -1,
-        .temperature = decimal(sampler.temperature),
-        .top_k = sampler.top_k,
-        .top_p = decimal(sampler.top_p),
-        .min_p = decimal(sampler.min_p),
-        .repeat_penalty = sampler.repeat_penalty,
-        .repeat_last_n = sampler.repeat_last_n,
-        .presence_penalty = sampler.presence_penalty,
-        .frequency_penalty = sampler.frequency_penalty,
     };
+    nib_settings_init_sampling();
 }
 
 int nib_settings_open_model(struct nib_model **out)
@@ -238,39 +198,4 @@ double nib_settings_huge_percent(const struct nib_memory_info *memory)
     if (memory->n_resident_bytes == 0)
         return 0;
     return 100.0 * (double)memory->n_huge_bytes / (double)memory->n_resident_bytes;
-}
-
-static uint64_t fresh_seed(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return ((uint64_t)now.tv_sec * 1000000007u) ^ ((uint64_t)now.tv_nsec << 20) ^
-           (uint64_t)getpid();
-}
-
-int nib_settings_create_sampler(struct nib_sampler **out, const struct nib_model *model,
-                                uint32_t sequence, bool wants_logprob)
-{
-    struct nib_sampler_params params;
-    struct nib_error err;
-    if (nib_settings.seed < 0)
-        nib_settings.seed = (int64_t)(fresh_seed() & INT64_MAX);
-    nib_sampler_params_init(&params);
-    params.seed = (uint64_t)nib_settings.seed;
-    params.sequence = sequence;
-    params.temperature = (float)nib_settings.temperature;
-    params.top_k = (int32_t)nib_settings.top_k;
-    params.top_p = (float)nib_settings.top_p;
-    params.min_p = (float)nib_settings.min_p;
-    params.repeat_penalty = (float)nib_settings.repeat_penalty;
-    params.repeat_last_n = (int32_t)nib_settings.repeat_last_n;
-    params.presence_penalty = (float)nib_settings.presence_penalty;
-    params.frequency_penalty = (float)nib_settings.frequency_penalty;
-    params.wants_logprob = wants_logprob;
-    params.n_tokens = nib_model_info(model)->n_tokens;
-    if (nib_sampler_create(out, &params, nib_model_info(model)->n_vocab, &err) != NIB_OK)
-        return nib_complain_error(&err);
-    if (nib_settings.is_verbose && sequence == 0)
-        nib_note("seed %lld, %s", (long long)nib_settings.seed, nib_sampler_describe(*out));
-    return NIB_EXIT_OK;
 }

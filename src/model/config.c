@@ -85,7 +85,9 @@ static enum nib_status read_scaling(struct nib_config_reader *r, struct nib_conf
                  {"longrope", NIB_SCALING_LONG}};
     const double *v = r->value;
     struct nib_rope *rope = &c->rope[NIB_ROPE_GLOBAL];
-    struct nib_str type = NIB_STR("linear"); /* scale_linear is the older name of its factor */
+    /* Without a word: linear, whose factor has an older name, scale_linear; or files of Phi 3. */
+    struct nib_str type = nib_gguf_find(r->gguf, "rope_factors_long.weight") ? NIB_STR("longrope")
+                                                                             : NIB_STR("linear");
     const enum nib_status status = nib_config_read_string(r, "rope.scaling.type", &type);
     if (status != NIB_OK)
         return status;

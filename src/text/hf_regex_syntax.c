@@ -454,16 +454,10 @@ static void translate_escape(struct translation *t)
     } else if (c == 'Q') { /* literal text, which may have anything in it */
         t->i += 2;
         while (peek(t, 0) >= 0 && !follows(t, "\\E")) {
-            put_text(t, t->out, (unsigned char)peek(t, 0) < 0x80 ? "\\x{" : "");
-            if (peek(t, 0) < 0x80) {
-                static const char digits[] = "0123456789ABCDEF";
-                const char hex[2] = {digits[peek(t, 0) >> 4], digits[peek(t, 0) & 15]};
-                put(t, t->out, hex, 2);
-                put_text(t, t->out, "}");
-                t->i++;
-            } else {
-                copy(t, t->out, character_length(t));
-            }
+            const unsigned c0 = (unsigned)peek(t, 0);
+            const bool is_sign = c0 < 0x80 && !nib_hf_is_word(c0) && c0 > ' ';
+            put_text(t, t->out, is_sign ? "\\" : "");
+            copy(t, t->out, character_length(t));
         }
         t->i += peek(t, 0) >= 0 ? 2 : 0;
     } else {
