@@ -77,6 +77,14 @@ static double read_original(struct nib_hf_config *c, yyjson_val *rope)
     return original > 0 ? fmin(original, UINT32_MAX) : c->n_ctx;
 }
 
+/* max_position_embeddings may be the context before it grows, or behind. */
+static void grow_context(struct nib_hf_config *c, double n)
+{
+    enum { MOST = 1 << 24 }; /* see config_keys.c */
+    if (n > c->n_ctx && c->n_ctx < MOST)
+        c->n_ctx = (uint32_t)fmin(n, MOST);
+}
+
 static void read_longrope(struct nib_hf_config *c, yyjson_val *rope)
 {
     const double original = read_original(c, rope);
@@ -84,7 +92,7 @@ static void read_longrope(struct nib_hf_config *c, yyjson_val *rope)
     c->rope_long = read_factors(c, rope, "long_factor");
     c->rope_short = read_factors(c, rope, "short_factor");
     const double grown = factor > 1 && original > 1 ? sqrt(1 + log(factor) / log(original)) : 1;
-    nib_hf_put_float(c, "rope.scaling.factor", factor);
+    /* No rope.scaling.factor: llama.cpp would divide positions by it. */
     nib_hf_put_int(c, "rope.scaling.original_context_length", (uint32_t)original);
     nib_hf_put_float(c, "rope.scaling.attn_factor",
                      nib_hf_float(c, rope, "attention_factor", grown));
@@ -96,20 +104,10 @@ static double yarn_growth(double factor, double m)
     return factor > 1 ? 0.1 * m * log(factor) + 1 : 1;
 }
 
-/* What the context grows by; max_position_embeddings may be the one before or behind. */
-static double read_growth(struct nib_hf_config *c, yyjson_val *rope)
+static void read_yarn(struct nib_hf_config *c, yyjson_val *rope)
 {
     const double original = read_original(c, rope);
     const double factor = nib_hf_float(c, rope, "factor", c->n_ctx / original);
-    const double grown = original * factor;
-    if (grown > c->n_ctx)
-        c->n_ctx = (uint32_t)fmin(grown, UINT32_MAX);
-    return factor;
-}
-
-static void read_yarn(struct nib_hf_config *c, yyjson_val *rope)
-{
-    const double factor = read_growth(c, rope);
     const double m = nib_hf_float(c, rope, "mscale", 0);
     const double m_all = nib_hf_float(c, rope, "mscale_all_dim", 0);
     const double usual = yarn_growth(factor, 1);
@@ -119,7 +117,8 @@ static void read_yarn(struct nib_hf_config *c, yyjson_val *rope)
     if (!nib_hf_bool(c, rope, "truncate", true))
         nib_hf_put_bool(c, "rope.scaling.yarn_truncate", false);
     nib_hf_put_float(c, "rope.scaling.factor", factor);
-    nib_hf_put_int(c, "rope.scaling.original_context_length", (uint32_t)read_original(c, rope));
+    nib_hf_put_int(c, "rope.scaling.original_context_length", (uint32_t)original);
+    grow_context(c, original * factor);
     if (growth != usual)
         nib_hf_put_float(c, "rope.scaling.attn_factor", growth / usual);
     if (yyjson_obj_get(rope, "beta_fast"))
@@ -134,8 +133,7 @@ static void read_dynamic(struct nib_hf_config *c, yyjson_val *rope)
     const double factor = nib_hf_float(c, rope, "factor", NIB_HF_REQUIRED);
     nib_hf_put_float(c, "rope.scaling.factor", factor);
     nib_hf_put_int(c, "rope.scaling.original_context_length", c->n_ctx);
-    if (factor > 1)
-        c->n_ctx = (uint32_t)fmin(factor * c->n_ctx, UINT32_MAX);
+    grow_context(c, factor * c->n_ctx);
 }
 
 static void read_scaling(struct nib_hf_config *c, yyjson_val *rope, double base)
