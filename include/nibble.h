@@ -131,9 +131,9 @@ NIB_API void nib_model_params_init(struct nib_model_params *params);
 
 /*
  * Open the GGUF file, or the Hugging Face folder (config.json, model.safetensors or its shards,
- * tokenizer.json or tokenizer.model), at `path` and pack its weights.  `params` may be NULL for the defaults.  On
- * success *out is to be released with nib_model_close(), after all contexts made from it.  The file
- * may be removed or changed once this returns.
+ * tokenizer.json or tokenizer.model), at `path` and pack its weights.  `params` may be NULL for the
+ * defaults.  On success *out is to be released with nib_model_close(), after all contexts made from
+ * it.  The file may be removed or changed once this returns.
  */
 NIB_API enum nib_status nib_model_open(struct nib_model **out, const char *path,
                                        const struct nib_model_params *params,
@@ -156,6 +156,12 @@ struct nib_model_info {
     uint64_t n_packed_bytes; /* the same in memory */
     uint64_t n_token_bytes;  /* weight bytes read to generate one token */
     int32_t bos_id, eos_id;  /* -1 if the model has none */
+    uint32_t n_source_vocab; /* of what is encoded; else n_vocab */
+    bool has_encoder; /* nib_encode_sources() comes first; sequences begin with decoder_start_id */
+    int32_t decoder_start_id, forced_bos_id, forced_eos_id; /* the first id behind it, and the last
+                                                               at the maximum length; or -1 */
+    const int32_t *bad_ids;                                 /* [n_bad_ids] are never to be chosen */
+    size_t n_bad_ids;
     bool adds_bos, adds_eos; /* by NIB_ADD_SPECIAL */
     const char *packed_from; /* a packed file: what it was made from; else NULL */
     const char *cache;       /* a sentence on what nib_model_params.cache did; NULL without one */
@@ -262,7 +268,9 @@ struct nib_context_params {
     uint32_t n_batch; /* tokens computed at once, 1..4096; longer batches are cut; default 512 */
     uint32_t n_sequences; /* independent sequences; default 1 */
     uint32_t n_logits;    /* rows of logits one nib_evaluate() may ask for; default n_sequences */
-    int n_threads;        /* 0: nib_machine_query()'s n_threads */
+    uint32_t n_sources;   /* of models with an encoder: texts to decode from; default n_sequences */
+    uint32_t n_ctx_source; /* tokens a source may have; 0: what the model was trained for */
+    int n_threads;         /* 0: nib_machine_query()'s n_threads */
     enum nib_kv_type type_k, type_v; /* what the cache holds; default NIB_KV_F16 */
     bool kv_cache; /* false: every evaluation recomputes its sequences from their first token */
 };
@@ -279,6 +287,7 @@ NIB_API void nib_context_free(struct nib_context *context);
 
 struct nib_context_info {
     uint32_t n_ctx, n_batch, n_sequences, n_logits;
+    uint32_t n_sources, n_ctx_source; /* 0 without an encoder */
     int n_threads;
     uint64_t n_kv_bytes;      /* all sequences at full length */
     uint64_t n_scratch_bytes; /* everything else */
@@ -310,6 +319,30 @@ NIB_API const float *nib_logits(const struct nib_context *context, size_t i);
 /* Tokens in a sequence, and forgetting all after the first `n`. */
 NIB_API uint32_t nib_sequence_length(const struct nib_context *context, uint32_t sequence);
 NIB_API void nib_sequence_truncate(struct nib_context *context, uint32_t sequence, uint32_t n);
+
+/* `to` becomes a copy of `from`; what both begin with is held once.  A source goes with it. */
+NIB_API enum nib_status nib_sequence_fork(struct nib_context *context, uint32_t from, uint32_t to,
+                                          struct nib_error *err);
+
+/* Make `sequence` the beginning of `ids`, as far as the cache still holds it from any sequence;
+ * returns how many tokens that is, fewer than n_ids.  The bits are those of computing it again. */
+NIB_API uint32_t nib_sequence_reuse(struct nib_context *context, uint32_t sequence,
+                                    const int32_t *ids, size_t n_ids);
+
+/*
+ * Models with an encoder: sources are encoded once, and sequences decode from them, sequence i from
+ * source i until nib_sequence_set_source() says otherwise.  `batch` has whole sources (its
+ * `sequences` are numbers of sources, its wants_logits is not looked at); what these sources held
+ * is replaced, and sequences that decode from them begin anew.
+ */
+NIB_API enum nib_status nib_encode_sources(struct nib_context *context,
+                                           const struct nib_batch *batch, struct nib_error *err);
+NIB_API enum nib_status nib_sequence_set_source(struct nib_context *context, uint32_t sequence,
+                                                uint32_t source, struct nib_error *err);
+
+/* The encoder's output [n_embd] for the i-th token of the last source of the last
+ * nib_encode_sources(), valid until the next one; NULL if there is none. */
+NIB_API const float *nib_encoder_output(const struct nib_context *context, size_t i);
 
 /* Make a running nib_evaluate() return NIB_ERROR_CANCELLED soon.  From any thread or signal
  * handler; a call while nothing runs has no effect. */

@@ -8,6 +8,7 @@
 #include "packed_file.h"
 #include "tokenizer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -63,18 +64,19 @@ static enum nib_status choose_family(struct nib_model *model, const struct nib_g
                     nib_gguf_path(gguf), shown, nib_family_list());
 }
 
-/* The end token of a model without a tokenizer, whose sequences are ids. */
-static enum nib_status read_end(struct nib_model *model, const struct nib_gguf *gguf,
-                                struct nib_error *err)
+/* An id of the decoder's vocabulary, or -1 where the file has none. */
+static enum nib_status read_id(const struct nib_model *model, const struct nib_gguf *gguf,
+                               const char *key, int32_t *out, struct nib_error *err)
 {
-    static const char key[] = "tokenizer.ggml.eos_token_id";
     int64_t id = -1;
-    if (nib_gguf_has(gguf, key) &&
-        (!nib_gguf_int(gguf, key, &id) || id < 0 || id >= model->config.n_vocab))
+    *out = -1;
+    if (!nib_gguf_has(gguf, key))
+        return NIB_OK;
+    if (!nib_gguf_int(gguf, key, &id) || id < 0 || id >= model->config.n_vocab)
         return nib_fail(err, NIB_ERROR_FILE,
                         "%s: %s is no id of the vocabulary, expected 0 to %u; get the file again",
                         nib_gguf_path(gguf), key, model->config.n_vocab - 1);
-    model->info.eos_id = (int32_t)id;
+    *out = (int32_t)id;
     return NIB_OK;
 }
 
@@ -87,12 +89,13 @@ static enum nib_status open_tokenizer(struct nib_model *model, const struct nib_
     for (size_t i = 0; i < NIB_COUNT(keys); i++)
         has_tokenizer |= nib_gguf_has(gguf, keys[i]);
     if (!has_tokenizer)
-        return read_end(model, gguf, err);
+        return read_id(model, gguf, "tokenizer.ggml.eos_token_id", &model->info.eos_id, err);
     const enum nib_status status = nib_tokenizer_from_gguf(&model->tokenizer, gguf, err);
     if (status != NIB_OK)
         return status;
     const size_t n = nib_tokenizer_info(model->tokenizer)->n_vocab;
-    if (n <= model->config.n_vocab)
+    const uint32_t n_source = model->encoder ? model->encoder->config.n_vocab : 0;
+    if (n <= model->config.n_vocab || n <= n_source)
         return NIB_OK;
     return nib_fail(err, NIB_ERROR_FILE,
                     "%s: token_embd.weight: %u rows, expected one for each of the %zu tokens; the "
@@ -116,6 +119,7 @@ static void fill_info(struct nib_model *model)
     info->tokenizer = t->kind;
     info->pre_tokenizer = t->pre_tokenizer;
     info->n_vocab = c->n_vocab;
+    info->n_source_vocab = model->encoder ? model->encoder->config.n_vocab : c->n_vocab;
     info->n_tokens = (uint32_t)t->n_vocab;
     info->n_ctx_train = c->n_ctx;
     info->scales_by_context = c->rope[NIB_ROPE_GLOBAL].scaling == NIB_SCALING_DYNAMIC ||
@@ -132,6 +136,70 @@ static void fill_info(struct nib_model *model)
     info->adds_eos = t->adds_eos;
 }
 
+static enum nib_status read_bad_ids(struct nib_model *model, const struct nib_gguf *gguf,
+                                    struct nib_error *err)
+{
+    static const char key[] = "nibble.bad_token_ids";
+    size_t n;
+    if (!nib_gguf_ints(gguf, key, &n) || n == 0)
+        return NIB_OK;
+    int64_t *ids = malloc(n * sizeof(*ids));
+    model->bad_ids = malloc(n * sizeof(*model->bad_ids));
+    if (!ids || !model->bad_ids) {
+        free(ids);
+        return nib_fail_memory(err, n * sizeof(*ids), "ids");
+    }
+    nib_gguf_copy_ints(gguf, key, ids);
+    enum nib_status status = NIB_OK;
+    for (size_t i = 0; i < n && status == NIB_OK; i++) {
+        model->bad_ids[i] = (int32_t)ids[i];
+        if (ids[i] < 0 || ids[i] >= model->config.n_vocab)
+            status =
+                nib_fail(err, NIB_ERROR_FILE,
+                         "%s: %s: %lld is no id of the vocabulary, expected 0 to %u; get the "
+                         "file again",
+                         nib_gguf_path(gguf), key, (long long)ids[i], model->config.n_vocab - 1);
+    }
+    free(ids);
+    model->info.bad_ids = model->bad_ids;
+    model->info.n_bad_ids = n;
+    return status;
+}
+
+/* What decoding begins and ends with. */
+static enum nib_status read_decoder_ids(struct nib_model *model, const struct nib_gguf *gguf,
+                                        struct nib_error *err)
+{
+    struct nib_model_info *info = &model->info;
+    char start[128];
+    snprintf(start, sizeof(start), "%s.decoder_start_token_id", model->family->name);
+    enum nib_status status = read_id(model, gguf, start, &info->decoder_start_id, err);
+    if (status == NIB_OK && info->decoder_start_id < 0)
+        status = nib_fail(err, NIB_ERROR_FILE,
+                          "%s: %s is missing, with which every answer begins; get the file again",
+                          nib_gguf_path(gguf), start);
+    if (status == NIB_OK)
+        status = read_id(model, gguf, "nibble.forced_bos_token_id", &info->forced_bos_id, err);
+    if (status == NIB_OK)
+        status = read_id(model, gguf, "nibble.forced_eos_token_id", &info->forced_eos_id, err);
+    info->has_encoder = true;
+    return status == NIB_OK ? read_bad_ids(model, gguf, err) : status;
+}
+
+static enum nib_status add_encoder(struct nib_model *model, const struct nib_gguf *gguf,
+                                   struct nib_error *err)
+{
+    struct nib_model *encoder = model->encoder = calloc(1, sizeof(*encoder));
+    if (!encoder)
+        return nib_fail_memory(err, sizeof(*encoder), "a model");
+    encoder->kernels = model->kernels;
+    encoder->family = model->family;
+    encoder->is_encoder = true;
+    const enum nib_status status =
+        nib_config_from_gguf(&encoder->config, gguf, model->family, true, err);
+    return status == NIB_OK ? read_decoder_ids(model, gguf, err) : status;
+}
+
 /* What is quick to refuse comes first. */
 static enum nib_status load_parts(struct nib_model *model, const struct nib_gguf *gguf,
                                   const struct nib_packed *packed,
@@ -139,7 +207,9 @@ static enum nib_status load_parts(struct nib_model *model, const struct nib_gguf
 {
     enum nib_status status = choose_family(model, gguf, err);
     if (status == NIB_OK)
-        status = nib_config_from_gguf(&model->config, gguf, model->family, err);
+        status = nib_config_from_gguf(&model->config, gguf, model->family, false, err);
+    if (status == NIB_OK && model->family->encoder_tensors)
+        status = add_encoder(model, gguf, err);
     if (status == NIB_OK)
         status = open_tokenizer(model, gguf, err);
     if (status == NIB_OK)
@@ -173,6 +243,7 @@ enum nib_status nib_model_load(struct nib_model **out, const char *path,
     struct nib_model *model = calloc(1, sizeof(*model));
     if (!model)
         return nib_fail_memory(err, sizeof(*model), "a model");
+    model->info.decoder_start_id = model->info.forced_bos_id = model->info.forced_eos_id = -1;
     enum nib_status status = choose_isa(model, params->isa, err);
     if (status == NIB_OK)
         status = nib_hf_is_folder(path) ? nib_hf_open(&gguf, path, err)
@@ -214,6 +285,7 @@ void nib_model_close(struct nib_model *model)
     if (!model)
         return;
     nib_pack_keeper_end(model->keeper); /* it reads the arena */
+    nib_model_close(model->encoder);
     nib_tokenizer_free(model->tokenizer);
     if (model->packed_file.data)
         nib_os_unmap(&model->packed_file);
@@ -222,7 +294,9 @@ void nib_model_close(struct nib_model *model)
     nib_facts_free(model);
     free(model->types);
     free(model->cache_note);
+    nib_distance_bias_free(model);
     free(model->slopes);
+    free(model->bad_ids);
     free(model->layers);
     free(model);
 }

@@ -26,6 +26,10 @@ struct nib_weight_plan {
     struct nib_model *model;
     const struct nib_gguf *gguf;
     const enum nib_type *types; /* of the file's tensors, in memory */
+    /* The stack of layers at hand: the model, or its encoder. */
+    struct nib_model *stack;
+    const char *prefix; /* of the names of its tensors: "", "enc." or "dec." */
+    const struct nib_tensor_name *tensors;
     struct nib_weight_item *items;
     size_t n_items;
     bool *is_used;  /* by the tensor's number in the file */

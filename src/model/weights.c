@@ -188,6 +188,21 @@ static void finish_layers(struct nib_model *m)
     }
 }
 
+static bool is_within(const void *p, const void *begin, size_t n_bytes)
+{
+    return (uintptr_t)p - (uintptr_t)begin < n_bytes;
+}
+
+/* Weights that are not read for every token of an answer: the encoder's, and what makes the keys
+ * and values of a source. */
+static bool is_of_encoder(const struct nib_model *encoder, const struct nib_weight_item *item)
+{
+    return encoder &&
+           (item->to_matrix == &encoder->embedding || item->to_matrix == &encoder->positions ||
+            is_within(item->to_matrix, encoder->layers,
+                      encoder->config.n_layers * sizeof(*encoder->layers)));
+}
+
 /* The numbers that nib_model_info() and nib_model_tensor() give. */
 static void count(const struct nib_weight_plan *p)
 {
@@ -208,7 +223,7 @@ static void count(const struct nib_weight_plan *p)
         m->tensors[nib_weight_tensor_index(p, item->tensor)].n_packed_bytes += n_packed;
         info->n_packed_bytes += n_packed;
         if (!item->to_matrix || item->to_matrix == &m->positions ||
-            (item->to_matrix == &m->embedding && !is_tied))
+            (item->to_matrix == &m->embedding && !is_tied) || is_of_encoder(m->encoder, item))
             continue;
         info->n_token_bytes +=
             item->n_stacked > 1 ? n_packed / c->n_experts * c->n_experts_used : n_packed;
@@ -260,7 +275,13 @@ static enum nib_status load(struct nib_weight_plan *p, const struct nib_packed *
         m->output.w = m->embedding;
     finish_layers(m);
     count(p);
-    return NIB_OK;
+    status = nib_distance_bias_create(m, true, p->err);
+    if (!m->encoder || status != NIB_OK)
+        return status;
+    if (!m->encoder->embedding.data)
+        m->encoder->embedding = m->embedding;
+    finish_layers(m->encoder);
+    return nib_distance_bias_create(m->encoder, false, p->err);
 }
 
 enum nib_status nib_weights_load(struct nib_model *model, const struct nib_gguf *gguf,
@@ -274,8 +295,12 @@ enum nib_status nib_weights_load(struct nib_model *model, const struct nib_gguf 
     p.items = calloc(n_items, sizeof(*p.items));
     p.is_used = calloc(n + 1, sizeof(*p.is_used));
     model->layers = calloc(model->config.n_layers, sizeof(*model->layers));
+    if (model->encoder)
+        model->encoder->layers =
+            calloc(model->encoder->config.n_layers, sizeof(*model->encoder->layers));
     enum nib_status status = NIB_OK;
-    if (!model->types || !p.items || !p.is_used || !model->layers)
+    if (!model->types || !p.items || !p.is_used || !model->layers ||
+        (model->encoder && !model->encoder->layers))
         status = nib_fail_memory(
             err, n_items * sizeof(*p.items) + model->config.n_layers * sizeof(*model->layers),
             "the list of weights");
@@ -285,6 +310,8 @@ enum nib_status nib_weights_load(struct nib_model *model, const struct nib_gguf 
         status = choose_types(model->types, gguf, params->type, err);
     if (status == NIB_OK)
         status = nib_layers_set_rules(model, gguf, err);
+    if (status == NIB_OK && model->encoder)
+        status = nib_layers_set_rules(model->encoder, gguf, err);
     if (status == NIB_OK)
         status = load(&p, packed, params);
     free(p.items);

@@ -28,7 +28,8 @@ static size_t group_size(const struct nib_config *c)
     return c->n_heads / c->n_kv_heads;
 }
 
-/* Rows at consecutive positions of one sequence, and the segments that any of them sees. */
+/* Rows at consecutive positions of one sequence, or any that look at one source, and the segments
+ * that any of them sees. */
 struct run {
     size_t row, n_rows;
     size_t sequence, position;
@@ -41,6 +42,7 @@ struct attention {
     struct nib_step *step;
     const struct nib_attention_weights *weights;
     const struct nib_kv_cache *cache;
+    size_t layer; /* of the cache; an encoder's holds one at a time */
     struct nib_attend attend;
     float *segment; /* [NIB_MAX_QUERIES][d_padded] sums of the segment at hand */
     float *total;   /* [NIB_MAX_QUERIES][d_padded] sums of all segments before it */
@@ -128,7 +130,7 @@ static void store_owned(const struct attention *a)
             rotate_head(a, k, w->k.data + r * w->k.stride + head * c->d_head, &a->weights->k_norm,
                         head, r);
             nib_kv_store(w->cache, s->kernels,
-                         nib_kv_segment(w->cache, w->rows[r].sequence, segment, s->layer, head),
+                         nib_kv_segment(w->cache, w->rows[r].sequence, segment, a->layer, head),
                          position % NIB_SEGMENT, k, w->v.data + r * w->v.stride + head * c->d_head);
         }
     }
@@ -146,19 +148,27 @@ static size_t count_keys(const struct nib_work *w, size_t row)
     return w->rows[last].position + (size_t)1;
 }
 
+/* The sequence of the cache that a row looks at. */
+static size_t sequence_of(const struct attention *a, size_t row)
+{
+    const struct nib_work *w = a->step->work;
+    const uint32_t sequence = w->rows[row].sequence;
+    return is_cross(a) ? w->source_of[sequence] : sequence;
+}
+
 static struct run find_run(const struct attention *a, size_t row)
 {
     const struct nib_work *w = a->step->work;
     const struct nib_row *rows = w->rows;
     const struct nib_attention_rule *rule = &a->weights->rule;
     const size_t most = MANY_QUERIES / a->attend.group > 1 ? MANY_QUERIES / a->attend.group : 1;
-    struct run run = {
-        .row = row, .n_rows = 1, .sequence = rows[row].sequence, .position = rows[row].position};
+    struct run run = {.row = row, .n_rows = 1, .position = rows[row].position};
+    run.sequence = sequence_of(a, row);
     while (run.n_rows < most && row + run.n_rows < w->n_rows &&
-           rows[row + run.n_rows].sequence == run.sequence &&
-           rows[row + run.n_rows].position == run.position + run.n_rows)
+           sequence_of(a, row + run.n_rows) == run.sequence &&
+           (is_cross(a) || rows[row + run.n_rows].position == run.position + run.n_rows))
         run.n_rows++;
-    if (rule->kind == NIB_ATTENTION_CROSS)
+    if (is_cross(a))
         run.n_keys = w->cross_keys[run.sequence];
     else if (rule->kind == NIB_ATTENTION_ALL)
         run.n_keys = count_keys(w, row);
@@ -181,7 +191,7 @@ static bool sees_segment(const struct attention *a, const struct run *run, size_
 static const uint8_t *segment_memory(const struct attention *a, const struct run *run,
                                      size_t segment, size_t head)
 {
-    return nib_kv_segment(a->cache, run->sequence, segment, a->step->layer, head);
+    return nib_kv_segment(a->cache, run->sequence, segment, a->layer, head);
 }
 
 /* ---- merging -------------------------------------------------------------------------------- */
@@ -356,7 +366,6 @@ static bool is_by_segment(const struct attention *a)
 {
     const struct nib_work *w = a->step->work;
     const size_t n_threads = (size_t)a->step->n_threads;
-    const size_t room = NIB_FEW_ROWS * w->cache->n_segments; /* in rows x segments */
     size_t n_runs = 0, n_partials = 0;
     if (n_threads == 1)
         return false;
@@ -364,7 +373,7 @@ static bool is_by_segment(const struct attention *a)
         const struct run run = find_run(a, r);
         n_partials += (run.segments_end - run.segment) * run.n_rows;
         r += run.n_rows;
-        if (n_partials > room || n_runs == NIB_MAX_SPLIT_RUNS)
+        if (n_partials > w->partial_room || n_runs == NIB_MAX_SPLIT_RUNS)
             return false;
     }
     return n_runs * a->cache->n_heads < 4 * n_threads;
@@ -377,6 +386,7 @@ void nib_step_attend(struct nib_step *s, const struct nib_attention_weights *wei
     const struct nib_config *c = &s->work->model->config;
     struct attention a = {.step = s, .weights = weights};
     a.cache = is_cross(&a) ? s->work->cross : s->work->cache;
+    a.layer = s->layer % a.cache->n_layers;
     place_attention(&a, c->d_head, s->attend);
     a.attend.kernels = s->kernels;
     a.attend.cache = a.cache;
