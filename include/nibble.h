@@ -119,6 +119,12 @@ struct nib_model_params {
     int n_threads;             /* for packing; 0: nib_machine_query()'s n_threads */
     nib_progress_fn *progress; /* may be NULL */
     void *progress_data;
+    /* A folder, made if need be, that keeps packed forms of models: a model that was opened before
+     * is mapped from there (nib_pack_model()).  What cannot be kept costs nothing but that.  NULL,
+     * the default: none. */
+    const char *cache;
+    uint64_t cache_limit;   /* bytes of all that it keeps; the oldest go first; default 8 GiB */
+    uint64_t cache_minimum; /* of a packed form to be worth keeping; default 256 MiB */
 };
 
 NIB_API void nib_model_params_init(struct nib_model_params *params);
@@ -157,6 +163,8 @@ struct nib_model_info {
     const int32_t *bad_ids;                                 /* [n_bad_ids] are never to be chosen */
     size_t n_bad_ids;
     bool adds_bos, adds_eos; /* by NIB_ADD_SPECIAL */
+    const char *packed_from; /* a packed file: what it was made from; else NULL */
+    const char *cache;       /* a sentence on what nib_model_params.cache did; NULL without one */
     /* Positions depend on nib_context_params.n_ctx (dynamic and long scaling): a text is computed
      * as by its reference in a context as long as the text. */
     bool scales_by_context;
@@ -600,6 +608,29 @@ NIB_API const char *nib_quantize_type(size_t i);
 NIB_API enum nib_status nib_quantize(const char *input, const char *output,
                                      const struct nib_quantize_params *params,
                                      struct nib_quantize_result *result, struct nib_error *err);
+
+/* ---- packed files --------------------------------------------------------------------------- */
+
+struct nib_pack_params {
+    const char *type; /* as in nib_model_params */
+    int n_threads;    /* 0: nib_machine_query()'s n_threads */
+    /* May be NULL; is called from the calling thread, and returns false to stop. */
+    bool (*progress)(void *data, uint64_t done, uint64_t total);
+    void *data;
+};
+
+NIB_API void nib_pack_params_init(struct nib_pack_params *params);
+
+/*
+ * Write the model at `input`, any that nib_model_open() takes, as the packed file `output`: a GGUF
+ * file whose weights lie as they are computed with, so that nib_model_open() maps them instead of
+ * reading and packing them.  It names its source by SHA-256, and is for this version of nibble, on
+ * any CPU.  `output` gets its name when it is complete.  While a model opened from a packed file is
+ * in use, the file may be replaced or removed, but not be changed in place.  `params` may be NULL.
+ */
+NIB_API enum nib_status nib_pack_model(const char *input, const char *output,
+                                       const struct nib_pack_params *params,
+                                       struct nib_error *err);
 
 /* ---- the machine ---------------------------------------------------------------------------- */
 

@@ -57,6 +57,9 @@ static double penalty_by_definition(const struct nib_dry_params *p, const int32_
         ids += n - (size_t)p->last_n;
         n = (size_t)p->last_n;
     }
+    for (size_t b = 0; b < p->n_breakers; b++)
+        if (p->breakers[b].n_ids == 1 && p->breakers[b].ids[0] == next)
+            return 0;
     size_t begin = 0, end; /* repetitions lie behind the latest breaker */
     for (size_t at = n; at-- > 0 && begin == 0;)
         if (has_breaker_at(p, ids, n, at, &end))

@@ -11,6 +11,8 @@
 
 struct nib_settings {
     const char *model, *isa, *type;
+    bool uses_cache; /* of packed forms; MiB: */
+    int64_t cache_limit, cache_minimum;
     int64_t n_threads, n_ctx, n_batch;
     int type_k, type_v; /* indices into nib_choices_kv */
     bool kv_cache;

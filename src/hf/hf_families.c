@@ -112,8 +112,16 @@ static void read_mpt(struct nib_hf_config *c)
             nib_hf_refuse(c, "prefix_lm", yyjson_obj_get(attention, "prefix_lm"),
                           "but nibble runs only causal models of this family; use another model");
     }
-    if (has_alibi)
-        nib_hf_put_float(c, "attention.max_alibi_bias", bias);
+    nib_hf_put_float(c, "attention.max_alibi_bias", bias);
+    if (!has_alibi)
+        nib_hf_refuse(c, "alibi", yyjson_obj_get(attention, "alibi"),
+                      "but nibble runs only models of this family with ALiBi; use another model");
+    refuse_if(c, nib_hf_find(c, "logit_scale"), "logit_scale",
+              "but nibble runs only models of this family without it; use another model");
+    const char *norm = nib_hf_string(c, NULL, "norm_type");
+    refuse_if(
+        c, norm && strcmp(norm, "low_precision_layernorm") != 0 && strcmp(norm, "layernorm") != 0,
+        "norm_type", "expected low_precision_layernorm or layernorm; use another model");
 }
 
 static void read_opt(struct nib_hf_config *c)

@@ -1,9 +1,11 @@
 /* Opening and closing a model, and what its tokenizer and template do for the public interface. */
 #include "chat.h"
-#include "gguf.h"
+#include "gguf_file.h"
 #include "hf_folder.h"
 #include "model.h"
 #include "os.h"
+#include "pack_cache.h"
+#include "packed_file.h"
 #include "tokenizer.h"
 
 #include <stdio.h>
@@ -13,7 +15,8 @@
 
 void nib_model_params_init(struct nib_model_params *params)
 {
-    *params = (struct nib_model_params){0};
+    *params = (struct nib_model_params){.cache_limit = UINT64_C(8) << 30,
+                                        .cache_minimum = UINT64_C(256) << 20};
 }
 
 /* The level that was asked for, by the caller or the environment, or the best. */
@@ -198,8 +201,9 @@ static enum nib_status add_encoder(struct nib_model *model, const struct nib_ggu
 }
 
 /* What is quick to refuse comes first. */
-static enum nib_status load(struct nib_model *model, const struct nib_gguf *gguf,
-                            const struct nib_model_params *params, struct nib_error *err)
+static enum nib_status load_parts(struct nib_model *model, const struct nib_gguf *gguf,
+                                  const struct nib_packed *packed,
+                                  const struct nib_model_params *params, struct nib_error *err)
 {
     enum nib_status status = choose_family(model, gguf, err);
     if (status == NIB_OK)
@@ -211,25 +215,31 @@ static enum nib_status load(struct nib_model *model, const struct nib_gguf *gguf
     if (status == NIB_OK)
         status = nib_facts_from_gguf(model, gguf, err);
     if (status == NIB_OK)
-        status = nib_weights_load(model, gguf, params, err);
+        status = nib_weights_load(model, gguf, packed, params, err);
     if (status == NIB_OK)
         fill_info(model);
     return status;
 }
 
-enum nib_status nib_model_open(struct nib_model **out, const char *path,
-                               const struct nib_model_params *params, struct nib_error *err)
+static enum nib_status load(struct nib_model *model, struct nib_gguf *gguf,
+                            const struct nib_model_params *params, struct nib_error *err)
 {
-    struct nib_model_params defaults;
+    if (!nib_packed_is(gguf))
+        return load_parts(model, gguf, NULL, params, err);
+    struct nib_packed packed;
+    enum nib_status status = nib_packed_open(&packed, gguf, params->type, err);
+    if (status == NIB_OK)
+        status = load_parts(model, gguf, &packed, params, err);
+    nib_packed_free(&packed);
+    return status;
+}
+
+enum nib_status nib_model_load(struct nib_model **out, const char *path,
+                               const struct nib_model_params *params, nib_loaded_fn *loaded,
+                               void *data, struct nib_error *err)
+{
     struct nib_gguf *gguf = NULL;
     *out = NULL;
-    nib_model_params_init(&defaults);
-    if (!params)
-        params = &defaults;
-    if (!path)
-        return nib_fail(err, NIB_ERROR_ARGUMENT,
-                        "no path was given; name a GGUF file or a Hugging Face folder");
-
     struct nib_model *model = calloc(1, sizeof(*model));
     if (!model)
         return nib_fail_memory(err, sizeof(*model), "a model");
@@ -240,6 +250,12 @@ enum nib_status nib_model_open(struct nib_model **out, const char *path,
                                         : nib_gguf_open(&gguf, path, err);
     if (status == NIB_OK)
         status = load(model, gguf, params, err);
+    if (status == NIB_OK && loaded)
+        status = loaded(model, gguf, data, err);
+    if (status == NIB_OK && nib_packed_is(gguf))
+        model->packed_file = nib_gguf_take_file(gguf);
+    else if (gguf && nib_packed_is(gguf))
+        model->arena = NULL; /* goes with the file */
     nib_gguf_close(gguf);
     if (status != NIB_OK) {
         nib_model_close(model);
@@ -249,14 +265,35 @@ enum nib_status nib_model_open(struct nib_model **out, const char *path,
     return NIB_OK;
 }
 
+enum nib_status nib_model_open(struct nib_model **out, const char *path,
+                               const struct nib_model_params *params, struct nib_error *err)
+{
+    struct nib_model_params defaults;
+    *out = NULL;
+    nib_model_params_init(&defaults);
+    if (!params)
+        params = &defaults;
+    if (!path)
+        return nib_fail(err, NIB_ERROR_ARGUMENT,
+                        "no path was given; name a GGUF file or a Hugging Face folder");
+    return params->cache ? nib_pack_cache_open(out, path, params, err)
+                         : nib_model_load(out, path, params, NULL, NULL, err);
+}
+
 void nib_model_close(struct nib_model *model)
 {
     if (!model)
         return;
+    nib_pack_keeper_end(model->keeper); /* it reads the arena */
     nib_model_close(model->encoder);
     nib_tokenizer_free(model->tokenizer);
-    nib_os_free(model->arena, model->arena_bytes);
+    if (model->packed_file.data)
+        nib_os_unmap(&model->packed_file);
+    else
+        nib_os_free(model->arena, model->arena_bytes);
     nib_facts_free(model);
+    free(model->types);
+    free(model->cache_note);
     nib_distance_bias_free(model);
     free(model->slopes);
     free(model->bad_ids);

@@ -8,8 +8,11 @@
 #include "common.h"
 #include "attention_rule.h"
 #include "kernels.h"
+#include "os.h"
 
 struct nib_gguf;
+struct nib_packed;
+struct nib_pack_keeper;
 struct nib_tokenizer;
 struct nib_step;
 
@@ -221,16 +224,23 @@ struct nib_model {
                                   shares lies in the decoder's arena. */
     int32_t *bad_ids;
 
-    /* One huge-page arena for all packed weights and small tensors. */
+    /* One arena for all packed weights and small tensors: memory on huge pages, or a part of
+     * packed_file.  See nib_weight_layout(). */
     void *arena;
     size_t arena_bytes;
+    uint64_t layout;
+    struct nib_mapping packed_file; /* without data: the arena is memory */
     struct nib_model_info info;
     /* for nib_model_tensor() and nib_model_metadata() */
     struct nib_tensor_info *tensors;
+    enum nib_type *types; /* that they have in memory */
     size_t n_tensors;
     struct nib_model_text *texts;
     size_t n_texts;
     char *text; /* all strings */
+
+    struct nib_pack_keeper *keeper; /* who writes to the cache (pack_cache.c), or NULL */
+    char *cache_note;
 };
 
 /* config.c: reads and checks; messages name the key, the value and the range. */
@@ -254,8 +264,17 @@ enum nib_status nib_layers_set_rules(struct nib_model *model, const struct nib_g
 
 /* weights.c: checks the shape and type of every tensor the family names, sizes the arena, packs on
  * n_threads threads with progress; fills the numbers of model->info and model->tensors, which
- * nib_facts_from_gguf() made. */
+ * nib_facts_from_gguf() made.  What is `packed` (else NULL) is used where it lies. */
 enum nib_status nib_weights_load(struct nib_model *model, const struct nib_gguf *gguf,
+                                 const struct nib_packed *packed,
                                  const struct nib_model_params *params, struct nib_error *err);
+
+/* model.c: nib_model_open() without the cache.  `loaded` (or NULL) is called when all is there and
+ * the file is still open. */
+typedef enum nib_status nib_loaded_fn(struct nib_model *model, const struct nib_gguf *gguf,
+                                      void *data, struct nib_error *err);
+enum nib_status nib_model_load(struct nib_model **out, const char *path,
+                               const struct nib_model_params *params, nib_loaded_fn *loaded,
+                               void *data, struct nib_error *err);
 
 #endif
