@@ -150,6 +150,7 @@ struct nib_model_info {
     uint64_t n_packed_bytes; /* the same in memory */
     uint64_t n_token_bytes;  /* weight bytes read to generate one token */
     int32_t bos_id, eos_id;  /* -1 if the model has none */
+    uint32_t n_source_vocab; /* of what is encoded; else n_vocab */
     bool has_encoder; /* nib_encode_sources() comes first; sequences begin with decoder_start_id */
     int32_t decoder_start_id, forced_bos_id, forced_eos_id; /* the first id behind it, and the last
                                                                at the maximum length; or -1 */

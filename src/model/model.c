@@ -91,7 +91,8 @@ static enum nib_status open_tokenizer(struct nib_model *model, const struct nib_
     if (status != NIB_OK)
         return status;
     const size_t n = nib_tokenizer_info(model->tokenizer)->n_vocab;
-    if (n <= model->config.n_vocab)
+    const uint32_t n_source = model->encoder ? model->encoder->config.n_vocab : 0;
+    if (n <= model->config.n_vocab || n <= n_source)
         return NIB_OK;
     return nib_fail(err, NIB_ERROR_FILE,
                     "%s: token_embd.weight: %u rows, expected one for each of the %zu tokens; the "
@@ -115,6 +116,7 @@ static void fill_info(struct nib_model *model)
     info->tokenizer = t->kind;
     info->pre_tokenizer = t->pre_tokenizer;
     info->n_vocab = c->n_vocab;
+    info->n_source_vocab = model->encoder ? model->encoder->config.n_vocab : c->n_vocab;
     info->n_tokens = (uint32_t)t->n_vocab;
     info->n_ctx_train = c->n_ctx;
     info->n_layers = c->n_layers;
