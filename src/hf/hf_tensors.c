@@ -117,7 +117,11 @@ static bool is_left_out(struct finder *f, const struct nib_hf_piece *piece)
         f->has_head = true;
         return f->config->is_tied && !(f->config->family->flags & NIB_HF_OWN_HEAD);
     }
-    return f->shared && (strcmp(to, "enc.token_embd") == 0 || strcmp(to, "dec.token_embd") == 0);
+    if (!(f->config->family->flags & NIB_HF_TWO_STACKS))
+        return false;
+    if (!f->shared)
+        return strcmp(to, "token_embd") == 0;
+    return strcmp(to, "enc.token_embd") == 0 || strcmp(to, "dec.token_embd") == 0;
 }
 
 /* Layers beyond those of the configuration would be left out silently. */
@@ -280,16 +284,18 @@ static bool has_tensor(const struct finder *f, const struct nib_hf_weights *weig
     return false;
 }
 
-/* Those who write files leave out all but one of several names for the same matrix. */
+/* Those who write files leave out all but one of several names for the same matrix.  Of models that
+ * tie nothing stacks that have tables use them, and "shared" is only there. */
 static const char *find_shared(const struct finder *f, const struct nib_hf_weights *weights)
 {
     static const char *const stacks[] = {"encoder.embed_tokens.weight",
                                          "decoder.embed_tokens.weight"};
     if (!(f->config->family->flags & NIB_HF_TWO_STACKS))
         return NULL;
-    if (has_tensor(f, weights, "shared.weight"))
-        return "shared.weight";
     const bool is_there[] = {has_tensor(f, weights, stacks[0]), has_tensor(f, weights, stacks[1])};
+    const bool is_tied = f->config->is_tied || (f->config->family->flags & NIB_HF_OWN_HEAD);
+    if ((is_tied || !is_there[0] || !is_there[1]) && has_tensor(f, weights, "shared.weight"))
+        return "shared.weight";
     if (is_there[0] != is_there[1])
         return stacks[is_there[1]];
     return !is_there[0] && f->config->is_tied ? "lm_head.weight" : NULL;
