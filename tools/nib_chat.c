@@ -71,7 +71,6 @@ static enum nib_status generate_answer(struct chat *chat, struct nib_answer *ans
     const struct nib_generation generation = {
         .model = conversation->model,
         .context = conversation->context,
-        .n_predict = args.n_predict,
         .on_token = print_token,
         .data = chat,
     };
@@ -116,7 +115,7 @@ static int keep_answer(struct chat *chat, const struct nib_answer *answer,
 static int answer_conversation(struct chat *chat)
 {
     struct nib_conversation *conversation = &chat->conversation;
-    struct nib_answer answer = {0};
+    struct nib_answer answer = {.max_new = args.n_predict};
     struct nib_timing timing;
     struct nib_error err;
     if (nib_conversation_prepare(conversation, &answer, &err) != NIB_OK)
