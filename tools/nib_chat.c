@@ -115,11 +115,12 @@ static int keep_answer(struct chat *chat, const struct nib_answer *answer,
 static int answer_conversation(struct chat *chat)
 {
     struct nib_conversation *conversation = &chat->conversation;
-    struct nib_answer answer = {.max_new = args.n_predict};
+    struct nib_answer answer = {0};
     struct nib_timing timing;
     struct nib_error err;
     if (nib_conversation_prepare(conversation, &answer, &err) != NIB_OK)
         return nib_complain_error(&err);
+    answer.max_new = args.n_predict;
     int exit_code =
         nib_settings_create_sampler(&answer.sampler, conversation->model, chat->n_turns++, false);
     if (exit_code != NIB_EXIT_OK)
