@@ -37,7 +37,7 @@ struct ids {
 
 static struct ids read_ids(const struct golden_table *table, int prompt, const char *name)
 {
-    char key[128];
+    char key[160];
     snprintf(key, sizeof(key), "p%d.%s", prompt, name);
     const struct golden_tensor t = golden_tensor(table, key);
     struct ids ids = {malloc(t.n * sizeof(*ids.data)), t.n};
@@ -48,7 +48,7 @@ static struct ids read_ids(const struct golden_table *table, int prompt, const c
 
 static const float *read_floats(const struct golden_table *table, int prompt, const char *name)
 {
-    char key[128];
+    char key[160];
     snprintf(key, sizeof(key), "p%d.%s", prompt, name);
     return golden_tensor(table, key).data;
 }
