@@ -193,7 +193,8 @@ static int print_json(const struct nib_model *model, const struct nib_answer *an
     else
         yyjson_mut_obj_add_val(doc, root, "ids",
                                yyjson_mut_arr_with_sint32(doc, answer->ids, answer->n_ids));
-    yyjson_mut_obj_add_strncpy(doc, root, "text", text.data ? text.data : "", text.n_bytes);
+    if (*nib_model_info(model)->tokenizer)
+        yyjson_mut_obj_add_strncpy(doc, root, "text", text.data ? text.data : "", text.n_bytes);
     yyjson_mut_val *logprobs = yyjson_mut_obj_add_arr(doc, root, "logprobs");
     double score = 0;
     for (size_t i = 0; i < answer->n_ids; i++) {
