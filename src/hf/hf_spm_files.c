@@ -1,8 +1,8 @@
 /*
- * SentencePiece models whose ids are not those of the language model: what lies between is in
- * vocab.json, or a rule of the family.  The model is written anew, with the pieces where the
- * language model has them: those that only the target side has are known for decoding, and not
- * used in text.
+ * SentencePiece models whose ids are not, or not all, those of the language model: what lies
+ * between is in vocab.json, or a rule of the family.  The model is written anew, with the pieces
+ * where the language model has them: those that only the target side has are known for decoding,
+ * and not used in text.
  */
 #include "hf_vocab_files.h"
 #include "json_reader.h"
@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PEGASUS_OFFSET = 103 };
+enum { PEGASUS_OFFSET = 103, MAX_EXTRA_IDS = 10000 };
 
 struct maker {
     const struct nib_hf_vocab_source *source;
@@ -21,7 +21,7 @@ struct maker {
     struct nib_sp_model model; /* of the file */
     struct nib_sp_model made;
     yyjson_doc *vocab;
-    char (*names)[16]; /* of Pegasus */
+    char (*names)[24]; /* of pieces that no file has */
 };
 
 /* ---- pieces by text -------------------------------------------------------------------------- */
@@ -63,7 +63,8 @@ static bool is_control(struct nib_str text)
     for (size_t i = 0; i < NIB_COUNT(names); i++)
         if (nib_str_equal(text, nib_str_from(names[i])))
             return true;
-    return has_ends(text, ">>", "<<") || has_ends(text, "__", "__");
+    return has_ends(text, ">>", "<<") || has_ends(text, "__", "__") ||
+           has_ends(text, "<extra_id_", ">");
 }
 
 /* Scores and types of the made pieces, from the model's of the same text. */
@@ -174,6 +175,34 @@ static enum nib_status number_pegasus(struct maker *m)
     return NIB_OK;
 }
 
+/* The model's, and behind them <extra_id_99> ... <extra_id_0>. */
+static enum nib_status number_t5(struct maker *m)
+{
+    yyjson_val *extra = yyjson_obj_get(m->source->settings, "extra_ids");
+    const bool is_t5 = strcmp(m->source->config->family->model_type, "t5") == 0;
+    const uint64_t n_rows = yyjson_get_uint(nib_hf_find(m->source->config, "vocab_size"));
+    uint64_t n_extra = is_t5 && n_rows >= m->model.n_pieces + 100 ? 100 : 0;
+    if (yyjson_is_uint(extra))
+        n_extra = yyjson_get_uint(extra);
+    if (n_extra > MAX_EXTRA_IDS)
+        return nib_fail(m->source->err, NIB_ERROR_FILE,
+                        "%s/tokenizer_config.json: extra_ids is %llu, expected at most %d; get the "
+                        "file again from its publisher",
+                        m->source->folder, (unsigned long long)n_extra, MAX_EXTRA_IDS);
+    const size_t n = (size_t)n_extra;
+    enum nib_status status = make_room(m, m->model.n_pieces + n);
+    m->names = calloc(n + 1, sizeof(*m->names));
+    if (status != NIB_OK || !m->names)
+        return nib_fail_memory(m->source->err, n * sizeof(*m->names), "a vocabulary");
+    for (size_t i = 0; i < m->model.n_pieces; i++)
+        m->made.pieces[i] = m->model.pieces[i];
+    for (size_t i = 0; i < n; i++) {
+        snprintf(m->names[i], sizeof(*m->names), "<extra_id_%zu>", n - 1 - i);
+        m->made.pieces[m->model.n_pieces + i] = nib_str_from(m->names[i]);
+    }
+    return NIB_OK;
+}
+
 /* ---- all ------------------------------------------------------------------------------------- */
 
 static enum nib_status put_model(struct maker *m)
@@ -201,7 +230,9 @@ static enum nib_status make(struct maker *m, const char *path, const char *vocab
     status = nib_sp_model_read(
         &m->model, (struct nib_str){(const char *)m->file.data, m->file.n_bytes}, path, err);
     if (status == NIB_OK)
-        status = *vocab_path ? read_vocab(m, vocab_path) : number_pegasus(m);
+        status = *vocab_path                                          ? read_vocab(m, vocab_path)
+                 : strcmp(m->source->config->family->arch, "t5") == 0 ? number_t5(m)
+                                                                      : number_pegasus(m);
     if (status == NIB_OK)
         status = put_model(m);
     if (m->made.pieces != m->model.pieces)
@@ -218,9 +249,9 @@ enum nib_status nib_hf_put_spm(const struct nib_hf_vocab_source *source)
     char path[NIB_HF_MAX_PATH], vocab[NIB_HF_MAX_PATH], other[NIB_HF_MAX_PATH];
     struct maker m = {.source = source};
     const char *folder = source->folder;
-    const char *type = source->config->family->model_type;
+    const char *arch = source->config->family->arch;
     nib_hf_find_file(folder, "vocab.json", vocab);
-    if (strcmp(type, "pegasus") == 0)
+    if (strcmp(arch, "pegasus") == 0 || strcmp(arch, "t5") == 0)
         *vocab = '\0';
     else if (!*vocab || nib_hf_find_file(folder, "target_vocab.json", other))
         return NIB_OK; /* ids that mean one thing in sources and another in targets */

@@ -132,24 +132,28 @@ struct nib_str nib_hf_token_name(yyjson_val *value)
     return (struct nib_str){yyjson_get_str(value), yyjson_get_len(value)};
 }
 
-/* A SentencePiece model whose ids are those of the language model, as they are not in mbart. */
-static enum nib_status put_model_file(const struct reader *r)
+/* These families' SentencePiece models do not number what the language model does. */
+static bool has_other_ids(const char *arch)
 {
-    const bool is_t5 = strcmp(r->config->family->arch, "t5") == 0;
-    return put_file(r, is_t5 ? "spiece.model" : "tokenizer.model", "nibble.tokenizer.model", false);
+    static const char *const archs[] = {"marian", "m2m_100", "pegasus", "t5"};
+    for (size_t i = 0; i < NIB_COUNT(archs); i++)
+        if (strcmp(arch, archs[i]) == 0)
+            return true;
+    return false;
 }
 
 static enum nib_status put_tokenizer(const struct reader *r, const struct nib_hf_vocab_source *s)
 {
     char path[NIB_HF_MAX_PATH];
-    const char *type = r->config->family->model_type;
     if (find_file(r, "tokenizer.json", path))
         return put_file(r, "tokenizer.json", "tokenizer.huggingface.json", true);
-    if (strcmp(type, "marian") == 0 || strcmp(type, "m2m_100") == 0 || strcmp(type, "pegasus") == 0)
+    if (has_other_ids(r->config->family->arch))
         return nib_hf_put_spm(s);
     const size_t n_pairs = r->image->n_pairs;
     const enum nib_status status = nib_hf_put_bpe(s);
-    return status != NIB_OK || r->image->n_pairs > n_pairs ? status : put_model_file(r);
+    if (status != NIB_OK || r->image->n_pairs > n_pairs)
+        return status;
+    return put_file(r, "tokenizer.model", "nibble.tokenizer.model", false);
 }
 
 static enum nib_status open_json(const struct reader *r, const char *name, yyjson_doc **doc)
