@@ -119,6 +119,12 @@ struct nib_model_params {
     int n_threads;             /* for packing; 0: nib_machine_query()'s n_threads */
     nib_progress_fn *progress; /* may be NULL */
     void *progress_data;
+    /* A folder, made if need be, that keeps packed forms of models: a model that was opened before
+     * is mapped from there (nib_pack_model()).  What cannot be kept costs nothing but that.  NULL,
+     * the default: none. */
+    const char *cache;
+    uint64_t cache_limit;   /* bytes of all that it keeps; the oldest go first; default 8 GiB */
+    uint64_t cache_minimum; /* of a packed form to be worth keeping; default 256 MiB */
 };
 
 NIB_API void nib_model_params_init(struct nib_model_params *params);
@@ -157,6 +163,11 @@ struct nib_model_info {
     const int32_t *bad_ids;                                 /* [n_bad_ids] are never to be chosen */
     size_t n_bad_ids;
     bool adds_bos, adds_eos; /* by NIB_ADD_SPECIAL */
+    const char *packed_from; /* a packed file: what it was made from; else NULL */
+    const char *cache;       /* a sentence on what nib_model_params.cache did; NULL without one */
+    /* Positions depend on nib_context_params.n_ctx (dynamic and long scaling): a text is computed
+     * as by its reference in a context as long as the text. */
+    bool scales_by_context;
 };
 
 /* Valid until the model is closed. */
@@ -341,25 +352,74 @@ NIB_API void nib_context_cancel(struct nib_context *context);
 
 struct nib_sampler;
 
+struct nib_id_list {
+    const int32_t *ids;
+    size_t n_ids;
+};
+
+struct nib_logit_bias {
+    int32_t id;
+    float bias; /* is added to the logit; -INFINITY: the id is never chosen */
+};
+
+/*
+ * How the next id is chosen: logit_bias, bad_words and min_length always come first, then the
+ * stages that `samplers` names, in its order, then the draw.  A number that says "off" takes its
+ * stage out of the chain.  What the pointers point to is copied.
+ */
 struct nib_sampler_params {
     uint64_t seed;
-    uint32_t sequence;       /* tells parallel sequences with one seed apart */
-    float temperature;       /* 0: greedy; default 0.8 */
-    int32_t top_k;           /* 0: off; default 40 */
-    float top_p;             /* 1: off; default 0.95 */
-    float min_p;             /* 0: off; default 0.05 */
+    uint32_t sequence; /* tells parallel sequences with one seed apart */
+
+    /* Names with ";" between, of llama.cpp or Hugging Face: penalties, dry, top_n_sigma, top_k,
+     * typ_p, top_p, min_p, xtc, temperature, mirostat.  What is not named is off.  NULL: that
+     * order; with mirostat the others but penalties, dry and temperature are off then. */
+    const char *samplers;
+
+    float temperature;       /* 0: greedy: penalties and DRY alone come before; default 0.8 */
+    float dynatemp_range;    /* temperature +- this, by the entropy; 0: off, the default */
+    float dynatemp_exponent; /* above 0; default 1 */
+    int32_t top_k;           /* ids to keep; 0: off; default 40 */
+    float top_p;             /* probability to keep, above 0; 1: off; default 0.95 */
+    float min_p;             /* 0..1, share of the best one's probability; 0: off; default 0.05 */
+    float typical_p;         /* probability to keep, above 0; 1: off, the default */
+    float top_n_sigma;       /* standard deviations below the best logit; 0: off, the default */
+    float xtc_probability;   /* 0..1, how often XTC cuts; 0: off, the default */
+    float xtc_threshold;     /* 0..1, what it may cut; above 0.5 nothing; default 0.1 */
+
     float repeat_penalty;    /* over prompt and output: logits > 0 are divided by it, others
                                 multiplied; 1: off, the default */
     int32_t repeat_last_n;   /* the penalties see this many latest ids; -1: all; default 64 */
     float frequency_penalty; /* over the output: times the count; default 0 */
     float presence_penalty;  /* over the output: once; default 0 */
-    bool wants_logprob;      /* fill nib_choice.logprob */
-    uint32_t n_tokens;       /* ids from here on are never chosen: nib_model_info's; 0: no limit */
+
+    float dry_multiplier;       /* 0: off, the default; usually 0.8 */
+    float dry_base;             /* at least 1; default 1.75 */
+    int32_t dry_allowed_length; /* repetitions this long begin to cost; default 2 */
+    int32_t dry_last_n;         /* DRY sees this many latest ids; -1: all, the default */
+    const struct nib_id_list *dry_breakers; /* repetitions end here; see nib_dry_breakers() */
+    size_t n_dry_breakers;
+
+    int32_t mirostat;   /* 0: off, the default; 2: version 2 */
+    float mirostat_tau; /* surprise to keep to, in bits; default 5 */
+    float mirostat_eta; /* how fast it adapts, 0..1; default 0.1 */
+
+    const struct nib_logit_bias *logit_bias;
+    size_t n_logit_bias;
+    const struct nib_id_list *bad_words; /* sequences that are never completed */
+    size_t n_bad_words;
+    const int32_t *end_ids; /* that are not chosen ... */
+    size_t n_end_ids;
+    uint32_t min_length; /* ... before this many others were; default 0 */
+
+    bool wants_logprob; /* fill nib_choice.logprob */
+    bool wants_report;  /* fill nib_sampler_report() */
+    uint32_t n_tokens;  /* ids from here on are never chosen: nib_model_info's; 0: no limit */
 };
 
 struct nib_choice {
     int32_t id;
-    float logprob; /* of the model's own distribution, before penalties and filters */
+    double logprob; /* of the model's own distribution, before penalties and filters */
 };
 
 NIB_API void nib_sampler_params_init(struct nib_sampler_params *params);
@@ -368,11 +428,11 @@ NIB_API enum nib_status nib_sampler_create(struct nib_sampler **out,
                                            struct nib_error *err);
 NIB_API void nib_sampler_free(struct nib_sampler *sampler);
 
-/* Ids that repeat_penalty sees but that were not generated. */
+/* Ids that repeat_penalty, DRY and bad_words see but that were not generated. */
 NIB_API enum nib_status nib_sampler_add_prompt(struct nib_sampler *sampler, const int32_t *ids,
                                                size_t n_ids, struct nib_error *err);
 
-/* Choose from logits [n_vocab] and remember the choice.  The random number depends on (seed,
+/* Choose from logits [n_vocab] and remember the choice.  The random numbers depend on (seed,
  * sequence, number of choices so far) alone. */
 NIB_API enum nib_status nib_sampler_choose(struct nib_sampler *sampler, const float *logits,
                                            struct nib_choice *choice, struct nib_error *err);
@@ -380,8 +440,125 @@ NIB_API enum nib_status nib_sampler_choose(struct nib_sampler *sampler, const fl
 /* The chain in its order with its values: "penalties(repeat 1.1, last 64) -> top-k 40 -> ...". */
 NIB_API const char *nib_sampler_describe(const struct nib_sampler *sampler);
 
+/* What the latest nib_sampler_choose() did; valid until the next one. */
+struct nib_sampler_stage {
+    const char *name;         /* "logit-bias", "top-k", ... */
+    double value;             /* what it went by: top-k's k, mirostat's surprise of the moment */
+    size_t n_before, n_after; /* ids that can be chosen */
+    size_t n_changed;         /* ids whose logit got another value, above -infinity */
+    double mass;              /* share of the probability before the stage that it left */
+    double random;            /* the number it drew, in [0, 1); -1: none */
+};
+
+struct nib_sampler_report {
+    size_t n_stages;
+    const struct nib_sampler_stage *stages; /* those at work */
+    double random;                          /* of the draw, in [0, 1); -1: greedy */
+};
+
+/* NULL without wants_report, and before the first choice. */
+NIB_API const struct nib_sampler_report *nib_sampler_report(const struct nib_sampler *sampler);
+
+/* The probability that the latest nib_sampler_choose() gave an id, at the end of the chain. */
+NIB_API double nib_sampler_probability(const struct nib_sampler *sampler, int32_t id);
+
+/*
+ * For nib_sampler_params.dry_breakers: sequences of ids whose text has one of `texts` in it, as
+ * "\n" or ":", wherever the model's tokens happen to begin and end.  *out is one block of memory.
+ */
+NIB_API enum nib_status nib_dry_breakers(const struct nib_model *model, const char *const *texts,
+                                         size_t n_texts, struct nib_id_list **out, size_t *n_out,
+                                         struct nib_error *err);
+
+/* The logarithm of the probability of `id` in softmax(logits); -INFINITY where the logit is. */
+NIB_API double nib_logprob(const float *logits, size_t n_vocab, int32_t id);
+
+struct nib_id_logprob {
+    int32_t id;
+    double logprob;
+};
+
+/* The `n` most probable ids in out[n], best first, the lower id of equals first.  How many there
+ * are: fewer than n where fewer ids have a probability. */
+NIB_API size_t nib_top_logprobs(const float *logits, size_t n_vocab, size_t n,
+                                struct nib_id_logprob *out);
+
 /* The id of the largest logit, the lowest such id. */
 NIB_API int32_t nib_argmax(const float *logits, size_t n_vocab);
+
+/* ---- beam search ---------------------------------------------------------------------------- */
+
+enum nib_beam_rule {
+    /* transformers' search: sequences that end leave the beams for a list of the best n_beams. */
+    NIB_BEAMS_HF,
+    /* Sequences that end stay among the n_beams and compete with the others by score. */
+    NIB_BEAMS_TEXTBOOK,
+};
+
+/* When the search of NIB_BEAMS_HF is over, besides at the maximum length. */
+enum nib_early_stopping {
+    NIB_STOP_WHEN_WORSE, /* n_beams have ended and the best that runs scores less than the worst */
+    NIB_STOP_AT_ONCE,    /* n_beams have ended */
+    NIB_STOP_NEVER,      /* as the first, by the best score that could still be reached */
+};
+
+struct nib_hypothesis {
+    const int32_t *ids; /* [n_ids] generated: without the prefix, with the end */
+    size_t n_ids;
+    double sum; /* of log-probabilities */
+    double score;
+    bool is_ended; /* by an end id, not by the maximum length */
+};
+
+struct nib_beam_params {
+    uint32_t n_beams; /* 1..256; default 4 */
+    uint32_t n_best;  /* hypotheses to give, at most n_beams; default 1 */
+    uint32_t max_new; /* ids that are generated at most, the end included; default 128 */
+    enum nib_beam_rule rule;
+    enum nib_early_stopping early_stopping;
+    /* A score is the sum of log-probabilities / (number of generated ids)^length_penalty; default 1
+     */
+    double length_penalty;
+    double repeat_penalty;    /* over all ids so far: log-probabilities are multiplied; 1: off */
+    uint32_t no_repeat_ngram; /* n > 0: no n ids come twice in a row of the output or prefix */
+    uint32_t min_new;         /* no end before this many other ids; default 0 */
+    /* Beams in groups, which avoid what earlier groups take in a step: log-probability -
+     * diversity_penalty for each of their beams that took the id (Vijayakumar et al. 2018). */
+    uint32_t n_groups; /* divides n_beams; default 1 */
+    double diversity_penalty;
+    const int32_t *bad_ids; /* never chosen, beside the model's own */
+    size_t n_bad_ids;
+    bool ignores_end; /* end ids are ids as others */
+    /* Each step, with all beams of `input`, best first: before the step they are what is extended.
+     * May be NULL. */
+    void (*on_step)(void *data, size_t input, size_t step, const struct nib_hypothesis *beams,
+                    size_t n_beams);
+    void *data;
+};
+
+/* What to continue; the i-th uses sequences [i * n_beams, (i + 1) * n_beams) of the context, which
+ * are emptied, and source i of a model with an encoder. */
+struct nib_beam_input {
+    const int32_t *prefix; /* not generated, not counted: a prompt, or start ids */
+    size_t n_prefix;
+};
+
+struct nib_beam_output {
+    struct nib_hypothesis *best; /* [n_best], best first; fewer where fewer were found */
+    size_t n_best;
+};
+
+NIB_API void nib_beam_params_init(struct nib_beam_params *params);
+
+/*
+ * Search all inputs together; each finds what it would alone.  The context has n_inputs * n_beams
+ * sequences and as many logits.  out[n_inputs] is to be released with nib_beam_outputs_free().
+ */
+NIB_API enum nib_status nib_beam_search(struct nib_context *context, const struct nib_model *model,
+                                        const struct nib_beam_params *params,
+                                        const struct nib_beam_input *inputs, size_t n_inputs,
+                                        struct nib_beam_output *out, struct nib_error *err);
+NIB_API void nib_beam_outputs_free(struct nib_beam_output *outputs, size_t n);
 
 /* ---- quantising model files ----------------------------------------------------------------- */
 
@@ -431,6 +608,29 @@ NIB_API const char *nib_quantize_type(size_t i);
 NIB_API enum nib_status nib_quantize(const char *input, const char *output,
                                      const struct nib_quantize_params *params,
                                      struct nib_quantize_result *result, struct nib_error *err);
+
+/* ---- packed files --------------------------------------------------------------------------- */
+
+struct nib_pack_params {
+    const char *type; /* as in nib_model_params */
+    int n_threads;    /* 0: nib_machine_query()'s n_threads */
+    /* May be NULL; is called from the calling thread, and returns false to stop. */
+    bool (*progress)(void *data, uint64_t done, uint64_t total);
+    void *data;
+};
+
+NIB_API void nib_pack_params_init(struct nib_pack_params *params);
+
+/*
+ * Write the model at `input`, any that nib_model_open() takes, as the packed file `output`: a GGUF
+ * file whose weights lie as they are computed with, so that nib_model_open() maps them instead of
+ * reading and packing them.  It names its source by SHA-256, and is for this version of nibble, on
+ * any CPU.  `output` gets its name when it is complete.  While a model opened from a packed file is
+ * in use, the file may be replaced or removed, but not be changed in place.  `params` may be NULL.
+ */
+NIB_API enum nib_status nib_pack_model(const char *input, const char *output,
+                                       const struct nib_pack_params *params,
+                                       struct nib_error *err);
 
 /* ---- the machine ---------------------------------------------------------------------------- */
 

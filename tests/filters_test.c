@@ -26,6 +26,17 @@ static enum nib_filter filter_of(const char *name)
     return NIB_FILTER_COUNT;
 }
 
+static void apply(enum nib_filter filter, double value, struct nib_candidates *c)
+{
+    nib_filter_apply(filter, &(struct nib_filter_values){.value = value}, c);
+}
+
+static double bound_of(enum nib_filter filter, double value, const struct nib_row *row,
+                       struct nib_candidates *scratch)
+{
+    return nib_filter_bound(filter, &(struct nib_filter_values){.value = value}, row, scratch);
+}
+
 static struct nib_row row_of(const float *logits, size_t n)
 {
     struct nib_row row = {.logits = logits, .n = n};
@@ -65,10 +76,10 @@ static void check_case(const struct golden_table *table, yyjson_val *test, bool 
         const enum nib_filter filter = filter_of(yyjson_get_str(name));
         const double value = yyjson_get_num(yyjson_obj_get(params, yyjson_get_str(name)));
         if (i == 0) {
-            bound = uses_bound ? nib_filter_bound(filter, value, &row, &c) : bound;
+            bound = uses_bound ? bound_of(filter, value, &row, &c) : bound;
             nib_candidates_load(&c, &row, bound);
         }
-        nib_filter_apply(filter, value, &c);
+        apply(filter, value, &c);
     }
     assert_int_equal(c.n, yyjson_get_int(yyjson_obj_get(test, "kept")));
     check_probabilities(&c, golden_tensor(table, yyjson_get_str(yyjson_obj_get(test, "probs"))));
@@ -150,8 +161,8 @@ static void check_kept(enum nib_filter filter, double value, const struct nib_ro
 {
     struct nib_candidates c;
     assert_int_equal(nib_candidates_create(&c, row->n, NULL), NIB_OK);
-    nib_candidates_load(&c, row, nib_filter_bound(filter, value, row, &c));
-    nib_filter_apply(filter, value, &c);
+    nib_candidates_load(&c, row, bound_of(filter, value, row, &c));
+    apply(filter, value, &c);
     assert_int_equal(c.n, n_kept);
     int32_t *expected = malloc(n_kept * sizeof(*expected));
     for (size_t i = 0; i < n_kept; i++)
@@ -210,7 +221,10 @@ static void test_extreme_values_leave_a_distribution(void **state)
     (void)state;
     const float logits[] = {3.4e38f, -3.4e38f, -INFINITY, 1e-45f, 3.3e38f};
     const double values[NIB_FILTER_COUNT][2] = {
-        {1, 3}, {1e-45, 0.999}, {1e-45, 0.999}, {1e-45, 1}, {1e-45, 3e38}};
+        [NIB_FILTER_TOP_N_SIGMA] = {1e-45, 3e38}, [NIB_FILTER_TOP_K] = {1, 3},
+        [NIB_FILTER_TYPICAL_P] = {1e-45, 0.999},  [NIB_FILTER_TOP_P] = {1e-45, 0.999},
+        [NIB_FILTER_MIN_P] = {1e-45, 1},          [NIB_FILTER_XTC] = {1e-45, 1},
+        [NIB_FILTER_TEMPERATURE] = {1e-45, 3e38}, [NIB_FILTER_MIROSTAT] = {-1e300, 1e300}};
     struct nib_row row = row_of(logits, NIB_COUNT(logits));
     for (enum nib_filter f = 0; f < NIB_FILTER_COUNT; f++)
         for (enum nib_filter g = 0; g < NIB_FILTER_COUNT; g++)
@@ -219,11 +233,11 @@ static void test_extreme_values_leave_a_distribution(void **state)
                 assert_int_equal(nib_candidates_create(&c, row.n, NULL), NIB_OK);
                 nib_candidates_load(&c, &row, -INFINITY);
                 assert_int_equal(c.n, 4);
-                nib_filter_apply(f, values[f][i & 1], &c);
-                nib_filter_apply(g, values[g][i >> 1], &c);
+                apply(f, values[f][i & 1], &c);
+                apply(g, values[g][i >> 1], &c);
                 const double total = nib_candidates_weigh(&c);
                 assert_true(c.n >= 1 && total >= 1 && total <= 4);
-                const int32_t id = nib_candidates_draw(&c, 0.999999);
+                const int32_t id = c.ids[nib_candidates_draw(&c, 0.999999)];
                 assert_true(id >= 0 && id < 5 && id != 2);
                 nib_candidates_free(&c);
             }

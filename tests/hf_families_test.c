@@ -302,7 +302,6 @@ static void test_falcon_groups(void **state)
                     "\"parallel_attn\":false}",
                     only_embedding + 1);
     hf_expect_float(g, "falcon.attention.max_alibi_bias", 8);
-    hf_expect_float(g, "falcon.attention.alibi_scale", 0.5);
     hf_expect_int(g, "falcon.attention.head_count_kv", 2);
     hf_expect_bool(g, "falcon.use_parallel_residual", false);
     nib_gguf_close(g);
@@ -335,6 +334,28 @@ static void test_names_without_prefix_and_buffers(void **state)
     assert_true(nib_gguf_floats(g, "gpt2.attention.layer_scales", &n));
     assert_int_equal(n, 1);
     nib_gguf_close(g);
+}
+
+/* A header of any length: data lies at any address. */
+static void test_headers_of_any_length(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"vision_tower.", "vision_tower.a", "vision_tower.ab",
+                                        "vision_tower.abc"};
+    for (size_t i = 0; i < NIB_COUNT(names); i++) {
+        const struct hf_tensor tensors[] = {
+            {names[i], {1}, NULL},
+            {"model.embed_tokens.weight", {4, 8}, NULL},
+            {"model.layers.0.self_attn.q_proj.weight", {8, 8}, NULL},
+            {0},
+        };
+        struct nib_gguf *g = open_folder(LLAMA(",\"torch_dtype\":\"float16\""), tensors);
+        const struct nib_gguf_tensor *embedding = hf_get(g, "token_embd.weight");
+        assert_int_equal(embedding->type, NIB_TYPE_F32); /* whatever torch_dtype says */
+        assert_true(hf_value(embedding, 1, 2) == 1 + 8 + 2);
+        assert_true(hf_value(hf_get(g, "blk.0.attn_q.weight"), 1, 3) == 33 + 2 * 8 + 3);
+        nib_gguf_close(g);
+    }
 }
 
 static void test_norms_of_heads_are_stacked(void **state)
@@ -517,6 +538,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fused_experts_are_split, setup, teardown),
         cmocka_unit_test_setup_teardown(test_falcon_groups, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names_without_prefix_and_buffers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_headers_of_any_length, setup, teardown),
         cmocka_unit_test_setup_teardown(test_norms_of_heads_are_stacked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keys_of_other_families, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_stacks, setup, teardown),

@@ -79,6 +79,7 @@ static void test_longest_description_is_whole(void **state)
                                               .top_k = INT32_MAX,
                                               .top_p = 1.23456e-30f,
                                               .min_p = 1.23456e-30f,
+                                              .typical_p = 1.23456e-30f,
                                               .repeat_penalty = 1.23456e-30f,
                                               .repeat_last_n = 1048576,
                                               .frequency_penalty = -1.23456e-30f,
@@ -280,9 +281,14 @@ static void test_choices_are_the_same_everywhere(void **state)
     for (uint64_t i = 0; i < V; i++)
         logits[i] = (float)(16 * nib_random_uniform(1, 1, i) * nib_random_uniform(1, 2, i));
     const struct nib_sampler_params all[] = {
-        {.temperature = 0.7f, .top_p = 0.9f, .repeat_penalty = 1},
-        {.temperature = 1.5f, .top_k = 50, .top_p = 0.95f, .min_p = 0.02f, .repeat_penalty = 1},
-        {.temperature = 1, .top_p = 1, .repeat_penalty = 1.1f, .repeat_last_n = 64},
+        {.temperature = 0.7f, .top_p = 0.9f, .typical_p = 1, .repeat_penalty = 1},
+        {.temperature = 1.5f,
+         .top_k = 50,
+         .top_p = 0.95f,
+         .min_p = 0.02f,
+         .typical_p = 1,
+         .repeat_penalty = 1},
+        {.temperature = 1, .top_p = 1, .typical_p = 1, .repeat_penalty = 1.1f, .repeat_last_n = 64},
     };
     uint64_t hash = 14695981039346656037u; /* FNV-1a */
     for (size_t k = 0; k < NIB_COUNT(all); k++) {
@@ -307,6 +313,17 @@ static struct golden_tensor tensor_of(const struct golden_table *table, const ch
     return golden_tensor(table, whole);
 }
 
+/* The logits [n <= 1000] with the penalties; until the next call. */
+static const float *penalise(const struct nib_penalties *penalties, const float *logits, size_t n)
+{
+    static float row[1000];
+    assert_true(n <= NIB_COUNT(row));
+    memcpy(row, logits, n * sizeof(*row));
+    const struct nib_edits edits = nib_penalties_edits(penalties);
+    nib_edit_row(&edits, row);
+    return row;
+}
+
 static void test_frequency_and_presence_give_the_reference_logits(void **state)
 {
     (void)state;
@@ -322,7 +339,7 @@ static void test_frequency_and_presence_give_the_reference_logits(void **state)
         assert_int_equal(nib_penalties_create(&penalties, &params, logits.n, NULL), NIB_OK);
         for (size_t i = 0; i < history.n; i++)
             nib_penalties_see(penalties, (int32_t)((const int64_t *)history.data)[i], true);
-        const float *found = nib_penalties_apply(penalties, logits.data);
+        const float *found = penalise(penalties, logits.data, logits.n);
         for (size_t i = 0; i < logits.n; i++)
             assert_true(fabsf(found[i] - ((const float *)expected.data)[i]) <= 1e-6f);
         nib_penalties_free(penalties);
@@ -391,7 +408,7 @@ static void test_window_slides_over_prompt_and_output(void **state)
         struct nib_penalties *penalties;
         assert_int_equal(nib_penalties_create(&penalties, &params, V, NULL), NIB_OK);
         for (size_t n = 0; n < N; n++) {
-            const float *found = nib_penalties_apply(penalties, logits);
+            const float *found = penalise(penalties, logits, V);
             for (int32_t id = 0; id < V; id++)
                 assert_true(found[id] == penalised(&params, ids, is_output, n, id, logits[id]));
             const double u = nib_random_uniform(5, 0, n);
@@ -417,7 +434,7 @@ static void test_penalties_keep_logits_finite_and_infinity_infinite(void **state
         assert_int_equal(nib_penalties_create(&penalties, &all[k], 5, NULL), NIB_OK);
         for (int32_t id = 0; id < 5; id++)
             nib_penalties_see(penalties, id, true);
-        const float *found = nib_penalties_apply(penalties, logits);
+        const float *found = penalise(penalties, logits, 5);
         for (int i = 0; i < 5; i++)
             assert_true(i == 2 ? found[i] == -INFINITY : isfinite(found[i]));
         nib_penalties_free(penalties);
@@ -429,11 +446,15 @@ static void test_penalties_keep_logits_finite_and_infinity_infinite(void **state
 static void test_parameters_outside_their_range_are_refused_by_name(void **state)
 {
     (void)state;
-    struct nib_sampler_params wrong[24];
+    struct nib_sampler_params wrong[64];
     const char *names[NIB_COUNT(wrong)];
     size_t n = 0;
     for (size_t i = 0; i < NIB_COUNT(wrong); i++)
         nib_sampler_params_init(&wrong[i]);
+    for (size_t i = 0; i < NIB_COUNT(wrong); i++) /* what is off is not looked at */
+        wrong[i].dynatemp_range = wrong[i].xtc_probability = wrong[i].dry_multiplier = 0.5f;
+    for (size_t i = 0; i < NIB_COUNT(wrong); i++)
+        wrong[i].mirostat = 2;
 #define WRONG(field, value) (wrong[n].field = (value), names[n++] = #field)
     WRONG(temperature, -1);
     WRONG(temperature, NAN);
@@ -457,6 +478,32 @@ static void test_parameters_outside_their_range_are_refused_by_name(void **state
     WRONG(frequency_penalty, -INFINITY);
     WRONG(presence_penalty, NAN);
     WRONG(presence_penalty, INFINITY);
+    WRONG(dynatemp_range, -1);
+    WRONG(dynatemp_range, NAN);
+    WRONG(dynatemp_exponent, 0);
+    WRONG(dynatemp_exponent, NAN);
+    WRONG(typical_p, 0);
+    WRONG(typical_p, 1.5f);
+    WRONG(typical_p, NAN);
+    WRONG(top_n_sigma, -1);
+    WRONG(top_n_sigma, INFINITY);
+    WRONG(xtc_probability, -0.1f);
+    WRONG(xtc_probability, 1.1f);
+    WRONG(xtc_probability, NAN);
+    WRONG(xtc_threshold, -0.1f);
+    WRONG(xtc_threshold, NAN);
+    WRONG(dry_multiplier, -1);
+    WRONG(dry_multiplier, NAN);
+    WRONG(dry_base, 0.5f);
+    WRONG(dry_base, NAN);
+    WRONG(dry_allowed_length, -1);
+    WRONG(dry_last_n, -2);
+    WRONG(mirostat, 1);
+    WRONG(mirostat, -2);
+    WRONG(mirostat_tau, -1);
+    WRONG(mirostat_tau, NAN);
+    WRONG(mirostat_eta, -1);
+    WRONG(mirostat_eta, NAN);
 #undef WRONG
     for (size_t i = 0; i < n; i++) {
         struct nib_sampler *sampler = (void *)wrong;

@@ -11,6 +11,7 @@ unset "${!NIBBLE_@}" NO_COLOR
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
+unset XDG_CACHE_HOME
 export HOME=$folder XDG_STATE_HOME=$folder/state
 checks=0 failures=0
 

@@ -311,6 +311,128 @@ static void test_clean_spaces_is_done_on_request(void **state)
     nib_tokenizer_free(t);
 }
 
+/* ---- Unigram and WordPiece ------------------------------------------------------------------ */
+
+static const char *const t5_tokens[] = {"<pad>", "</s>", "<unk>", "▁", "a", "▁a", "<u>", "b"};
+static const int32_t t5_types[] = {3, 3, 2, 1, 1, 1, 4, 1};
+static const float t5_scores[] = {0, 0, 0, -3, -2, -1, 0, -2};
+static const struct vocabulary t5 = {.model = "t5",
+                                     .tokens = t5_tokens,
+                                     .n_tokens = NIB_COUNT(t5_tokens),
+                                     .types = t5_types,
+                                     .scores = t5_scores};
+
+static const char *const bert_tokens[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]",
+                                          "▁a",    "b",     "▁,",    "▁你"};
+static const int32_t bert_types[] = {3, 2, 3, 3, 1, 1, 1, 1};
+
+static void put_bert(struct gguf_builder *b)
+{
+    const struct vocabulary v = {.model = "bert",
+                                 .pre = "bert-bge",
+                                 .tokens = bert_tokens,
+                                 .n_tokens = NIB_COUNT(bert_tokens),
+                                 .types = bert_types};
+    vocabulary_put(&v, b);
+    gguf_add_u32(b, "tokenizer.ggml.unknown_token_id", 1);
+    gguf_add_u32(b, "tokenizer.ggml.seperator_token_id", 3);
+}
+
+static void test_unigram_normalises_and_ends(void **state)
+{
+    (void)state;
+    struct nib_tokenizer *t = open_plain(&t5);
+    EXPECT_IDS(t, "  a  ab ", NIB_ADD_SPECIAL, 5, 5, 7, 1);
+    EXPECT_IDS(t, "a<u>a</s>", 0, 5, 6, 5, 2);
+    EXPECT_IDS(t, "a</s>a", NIB_PARSE_SPECIAL, 5, 1, 5);
+    expect_ids(t, " ", 0, NULL, 0);
+    nib_tokenizer_free(t);
+    struct gguf_builder b;
+    vocabulary_put(&t5, &b);
+    gguf_add_bool(&b, "tokenizer.ggml.add_space_prefix", false);
+    gguf_add_bool(&b, "tokenizer.ggml.remove_extra_whitespaces", false);
+    gguf_add_bool(&b, "tokenizer.ggml.add_eos_token", false);
+    t = open_good(&b);
+    EXPECT_IDS(t, "a  b ", NIB_ADD_SPECIAL, 4, 3, 3, 7, 3);
+    nib_tokenizer_free(t);
+}
+
+static void test_unigram_needs_scores_and_a_sound_map(void **state)
+{
+    (void)state;
+    static const char key[] = "tokenizer.ggml.precompiled_charsmap";
+    struct gguf_builder b;
+    struct vocabulary v = t5;
+    v.scores = NULL;
+    vocabulary_put(&v, &b);
+    expect_refusal(&b, "tokenizer.ggml.scores");
+
+    vocabulary_put(&t5, &b);
+    gguf_add_array(&b, key, NIB_GGUF_U8, 5, "\x00\x00\x00\x01\x00", 5);
+    expect_refusal(&b, "precompiled_charsmap");
+    vocabulary_put(&t5, &b);
+    gguf_add_array(&b, key, NIB_GGUF_I8, 9, "\x04\x00\x00\x00\xFF\xFF\xFF\xFFx", 9);
+    expect_refusal(&b, "precompiled_charsmap");
+    vocabulary_put(&t5, &b);
+    gguf_add_array(&b, key, NIB_GGUF_I32, 1, &(int32_t){256}, 4);
+    expect_refusal(&b, "precompiled_charsmap");
+    vocabulary_put(&t5, &b);
+    gguf_add_string(&b, key, "x");
+    expect_refusal(&b, "precompiled_charsmap");
+    vocabulary_put(&t5, &b); /* empty: none */
+    gguf_add_array(&b, key, NIB_GGUF_U8, 0, "", 0);
+    nib_tokenizer_free(open_good(&b));
+}
+
+static void test_unigram_tokens_have_512_bytes_at_most(void **state)
+{
+    (void)state;
+    char text[514];
+    memset(text, 'y', 513);
+    text[513] = 0;
+    const char *tokens[NIB_COUNT(t5_tokens)];
+    memcpy(tokens, t5_tokens, sizeof(tokens));
+    tokens[7] = text;
+    struct vocabulary v = t5;
+    v.tokens = tokens;
+    struct gguf_builder b;
+    vocabulary_put(&v, &b);
+    expect_refusal(&b, "token 7 is 513 bytes");
+}
+
+static void test_wordpiece_takes_berts_words(void **state)
+{
+    (void)state;
+    struct gguf_builder b;
+    put_bert(&b);
+    gguf_add_u32(&b, "tokenizer.ggml.cls_token_id", 2);
+    struct nib_tokenizer *t = open_good(&b);
+    EXPECT_IDS(t, "AB,\u00e1\xFF\tab你a", NIB_ADD_SPECIAL, 2, 4, 5, 6, 4, 4, 5, 7, 4, 3);
+    EXPECT_IDS(t, "b [SEP] aa", 0, 1, 1, 1, 1, 1);
+    EXPECT_IDS(t, "a[SEP]a", NIB_PARSE_SPECIAL, 4, 3, 4);
+    nib_tokenizer_free(t);
+    put_bert(&b);
+    gguf_add_u32(&b, "tokenizer.ggml.cls_token_id", 8);
+    expect_refusal(&b, "cls_token_id");
+}
+
+static void test_bpe_of_bars_keeps_line_feeds_together(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"<bos>", "a", "▁", "▁a", "\n", "\n\n", "<0xFF>", "▁▁"};
+    static const int32_t types[] = {3, 1, 1, 1, 1, 1, 6, 1};
+    static const char *const merges[] = {"▁ a", "▁ ▁"};
+    const struct vocabulary v = {.model = "gemma4",
+                                 .tokens = tokens,
+                                 .n_tokens = NIB_COUNT(tokens),
+                                 .types = types,
+                                 .merges = merges,
+                                 .n_merges = 2};
+    struct nib_tokenizer *t = open_plain(&v);
+    EXPECT_IDS(t, "a a\n\na  \n\n\n\xFF", 0, 1, 3, 5, 1, 7, 4, 4, 4, 6);
+    nib_tokenizer_free(t);
+}
+
 /* ---- odd files that load -------------------------------------------------------------------- */
 
 static void test_of_equal_tokens_the_lowest_id_counts(void **state)
@@ -659,6 +781,11 @@ int main(void)
         cmocka_unit_test(test_space_prefix_is_as_the_file_says_and_comes_off_again),
         cmocka_unit_test(test_phi3_special_tokens_swallow_blanks),
         cmocka_unit_test(test_clean_spaces_is_done_on_request),
+        cmocka_unit_test(test_unigram_normalises_and_ends),
+        cmocka_unit_test(test_unigram_needs_scores_and_a_sound_map),
+        cmocka_unit_test(test_unigram_tokens_have_512_bytes_at_most),
+        cmocka_unit_test(test_wordpiece_takes_berts_words),
+        cmocka_unit_test(test_bpe_of_bars_keeps_line_feeds_together),
         cmocka_unit_test(test_of_equal_tokens_the_lowest_id_counts),
         cmocka_unit_test(test_tokens_may_be_empty_or_any_bytes),
         cmocka_unit_test(test_one_token_is_a_vocabulary),

@@ -1,7 +1,9 @@
 /* See generate.h. */
 #include "generate.h"
 #include "settings.h"
+#include "trace.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,17 +39,49 @@ static enum nib_status evaluate_prompts(const struct nib_generation *generation,
     return nib_evaluate(generation->context, &all, err);
 }
 
-static void answer_add(struct nib_answer *answer, const struct nib_choice *choice)
+/* `logits` are those that the choice was made from. */
+static void answer_add(const struct nib_generation *generation, struct nib_answer *answer,
+                       const struct nib_choice *choice, const float *logits)
 {
-    const size_t n = answer->n_ids;
+    const size_t n = answer->n_ids, n_top = generation->n_top;
     if ((n & (n - 1)) == 0) {
         const size_t capacity = n ? 2 * n : 1;
         answer->ids = nib_grow(answer->ids, capacity, sizeof *answer->ids);
         answer->logprobs = nib_grow(answer->logprobs, capacity, sizeof *answer->logprobs);
+        if (n_top > 0)
+            answer->top = nib_grow(answer->top, capacity * n_top, sizeof *answer->top);
     }
     answer->ids[n] = choice->id;
     answer->logprobs[n] = choice->logprob;
     answer->n_ids++;
+    if (n_top == 0)
+        return;
+    struct nib_id_logprob *top = answer->top + n * n_top;
+    const size_t n_vocab = nib_model_info(generation->model)->n_vocab;
+    for (size_t i = nib_top_logprobs(logits, n_vocab, n_top, top); i < n_top; i++)
+        top[i] = (struct nib_id_logprob){-1, -INFINITY}; /* a small vocabulary */
+}
+
+/* Before the choice becomes part of the answer. */
+static bool trace_choice(const struct nib_generation *generation, const struct nib_answer *answer,
+                         uint32_t sequence, size_t row, size_t n_rows,
+                         const struct nib_choice *choice)
+{
+    const bool is_first = answer->n_ids == 0;
+    const size_t n_input = is_first ? answer->n_prompt : 1;
+    return nib_trace_choice(
+        generation->trace,
+        &(struct nib_trace_step){
+            .step = answer->n_ids,
+            .sequence = generation->first + sequence,
+            .input = is_first ? answer->prompt : &answer->ids[answer->n_ids - 1],
+            .n_input = n_input,
+            .position = nib_sequence_length(generation->context, sequence) - n_input,
+            .n_rows = n_rows,
+            .logits = nib_logits(generation->context, row),
+            .sampler = answer->sampler,
+            .choice = *choice,
+        });
 }
 
 /* Does the answer go on after its latest token? */
@@ -71,14 +105,18 @@ static enum nib_status choose(const struct nib_generation *generation, struct ni
                               struct batch *batch, struct nib_error *err)
 {
     size_t n = 0;
-    for (size_t row = 0; row < batch->n_owners; row++) {
+    const size_t n_rows = batch->n_owners;
+    for (size_t row = 0; row < n_rows; row++) {
         const size_t i = batch->owners[row];
+        const float *logits = nib_logits(generation->context, row);
         struct nib_choice choice;
-        const enum nib_status status = nib_sampler_choose(
-            answers[i].sampler, nib_logits(generation->context, row), &choice, err);
+        const enum nib_status status = nib_sampler_choose(answers[i].sampler, logits, &choice, err);
         if (status != NIB_OK)
             return status;
-        answer_add(&answers[i], &choice);
+        if (generation->trace &&
+            !trace_choice(generation, &answers[i], (uint32_t)i, row, n_rows, &choice))
+            return cancelled(err);
+        answer_add(generation, &answers[i], &choice, logits);
         const bool is_live = goes_on(generation, &answers[i], (uint32_t)i);
         if (generation->on_token && !generation->on_token(generation->data, choice.id))
             return cancelled(err);
@@ -158,8 +196,10 @@ void nib_answer_free(struct nib_answer *answer)
 {
     free(answer->ids);
     free(answer->logprobs);
+    free(answer->top);
     answer->ids = NULL;
     answer->logprobs = NULL;
+    answer->top = NULL;
     answer->n_ids = 0;
 }
 

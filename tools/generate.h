@@ -8,15 +8,18 @@
 #include "input.h"
 #include "nibble.h"
 
+struct nib_trace;
+
 struct nib_answer {
     /* in: evaluated first, at least one id, after what the context holds of this sequence */
     const int32_t *prompt;
     size_t n_prompt;
     struct nib_sampler *sampler;
 
-    /* out; ids and logprobs to be released with nib_answer_free() */
+    /* out; to be released with nib_answer_free() */
     int32_t *ids; /* an end token that stopped it is the last of them */
-    float *logprobs;
+    double *logprobs;
+    struct nib_id_logprob *top; /* [n_ids * n_top]: the best ids of every step */
     size_t n_ids;
     bool has_ended;   /* by an end token */
     bool has_no_room; /* the context is full */
@@ -27,6 +30,9 @@ struct nib_generation {
     struct nib_context *context;
     int64_t n_predict; /* -1: no limit */
     bool ignores_end;
+    size_t n_top;            /* log-probabilities to keep beside that of the token chosen */
+    struct nib_trace *trace; /* NULL: none */
+    size_t first;            /* the trace's number of answers[0] */
     /* Called for every token chosen; false stops everything.  May be NULL. */
     bool (*on_token)(void *data, int32_t id);
     void *data;

@@ -108,6 +108,8 @@ static void print_sizes(const struct facts *facts)
     const struct nib_model_info *info = facts->info;
     print_text_value("name", info->name);
     print_text_value("family", info->family);
+    if (info->packed_from)
+        print_text_value("packed from", info->packed_from);
     printf("%-14s%.1f M\n", "weights", 1e-6 * (double)info->n_params);
     printf("%-14s%u layers, width %u, %u heads of %u, %u KV heads, feed-forward %u\n", "layers",
            info->n_layers, info->n_embd, info->n_heads, info->d_head, info->n_kv_heads, info->n_ff);
@@ -235,6 +237,8 @@ static void add_info(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct nib
     add_text(doc, root, "pre_tokenizer", info->pre_tokenizer);
     if (info->chat_template)
         add_text(doc, root, "chat_template", info->chat_template);
+    if (info->packed_from)
+        add_text(doc, root, "packed_from", info->packed_from);
     const struct {
         const char *key;
         uint64_t value;

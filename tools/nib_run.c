@@ -4,8 +4,7 @@
 #include "commands.h"
 #include "generate.h"
 #include "settings.h"
-
-#include <yyjson.h>
+#include "trace.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -15,8 +14,9 @@ static struct {
     const char *prompt, *prompt_file, *ids_file;
     int64_t n_predict, n_parallel;
     bool ignores_end, is_chat;
-    int format;
-} args = {.n_predict = -1, .n_parallel = 16};
+    int format, trace;  /* enum nib_trace_format */
+    int64_t n_logprobs; /* -1: not asked for */
+} args = {.n_predict = -1, .n_parallel = 16, .n_logprobs = -1};
 
 static const struct nib_option options[] = {
     {"-p", "--prompt", NULL, "TEXT", "what to continue", NIB_OPTION_TEXT, &args.prompt, 0, 0, false,
@@ -30,6 +30,8 @@ static const struct nib_option options[] = {
     {"-n", "--predict", "--n-predict", "N",
      "stop after N tokens; -1: at the end token or when the context is full", NIB_OPTION_INT,
      &args.n_predict, -1, INT_MAX, false, NULL},
+    {NULL, "--max-length", "--max-new-tokens", "N", "the same as -n", NIB_OPTION_INT,
+     &args.n_predict, -1, INT_MAX, false, NULL},
     {NULL, "--ignore-eos", NULL, NULL, "go on after the end token", NIB_OPTION_ON,
      &args.ignores_end, 0, 0, false, NULL},
     {"-cnv", "--conversation", "--chat", NULL,
@@ -39,6 +41,12 @@ static const struct nib_option options[] = {
      &args.is_chat, 0, 0, false, NULL},
     {NULL, "--output", NULL, "FORMAT", "text, or json: one line a sequence", NIB_OPTION_CHOICE,
      &args.format, 0, 0, false, nib_choices_text_json},
+    {NULL, "--logprobs", NULL, "N",
+     "JSON output and traces show the N most probable tokens of every step", NIB_OPTION_INT,
+     &args.n_logprobs, 0, 1000, false, NULL},
+    {NULL, "--trace", NULL, "[FORMAT]",
+     "show every step: what goes in, candidates, the chain, the choice; text, or json: a line each",
+     NIB_OPTION_MODE, &args.trace, 0, 0, false, nib_choices_text_json},
     {0},
 };
 
@@ -69,6 +77,11 @@ static int check_arguments(void)
         !args.is_chat)
         return nib_complain(NIB_EXIT_USAGE,
                             "-sys, -sysf and --chat-template-file need -cnv; add it");
+    if (args.trace == NIB_TRACE_JSON)
+        args.format = NIB_FORMAT_JSON; /* one kind of lines on standard output */
+    if (args.n_logprobs >= 0 && args.format != NIB_FORMAT_JSON && !args.trace)
+        return nib_complain(NIB_EXIT_USAGE, "--logprobs needs --output json or --trace; add one");
+    nib_settings.wants_report = args.trace != NIB_TRACE_OFF;
     return args.prompt ? nib_check_argument("the prompt", args.prompt) : NIB_EXIT_OK;
 }
 
@@ -147,6 +160,24 @@ done:
 
 /* ---- results -------------------------------------------------------------------------------- */
 
+/* With --logprobs: the tokens' texts, and the best ids of every step. */
+static void add_logprobs(const struct nib_model *model, const struct nib_answer *answer,
+                         yyjson_mut_doc *doc, yyjson_mut_val *root)
+{
+    struct nib_token_texts texts;
+    nib_token_texts_create(&texts, model);
+    nib_json_add_ids(doc, root, &texts, answer->ids, answer->n_ids);
+    yyjson_mut_val *steps = yyjson_mut_obj_add_arr(doc, root, "top_logprobs");
+    const size_t n_top = (size_t)args.n_logprobs;
+    for (size_t i = 0; i < answer->n_ids; i++) {
+        size_t n = 0;
+        while (n < n_top && answer->top[i * n_top + n].id >= 0)
+            n++;
+        yyjson_mut_arr_append(steps, nib_json_logprobs(doc, &texts, answer->top + i * n_top, n));
+    }
+    nib_token_texts_free(&texts);
+}
+
 static int print_json(const struct nib_model *model, const struct nib_answer *answer)
 {
     struct nib_buffer text = {0};
@@ -157,30 +188,22 @@ static int print_json(const struct nib_model *model, const struct nib_answer *an
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
-    yyjson_mut_val *ids = yyjson_mut_obj_add_arr(doc, root, "ids");
-    yyjson_mut_obj_add_strn(doc, root, "text", text.data ? text.data : "", text.n_bytes);
+    if (args.n_logprobs >= 0)
+        add_logprobs(model, answer, doc, root);
+    else
+        yyjson_mut_obj_add_val(doc, root, "ids",
+                               yyjson_mut_arr_with_sint32(doc, answer->ids, answer->n_ids));
+    yyjson_mut_obj_add_strncpy(doc, root, "text", text.data ? text.data : "", text.n_bytes);
     yyjson_mut_val *logprobs = yyjson_mut_obj_add_arr(doc, root, "logprobs");
     double score = 0;
     for (size_t i = 0; i < answer->n_ids; i++) {
-        yyjson_mut_arr_add_int(doc, ids, answer->ids[i]);
-        yyjson_mut_arr_add_real(doc, logprobs, answer->logprobs[i]);
+        yyjson_mut_arr_append(logprobs, nib_json_number(doc, answer->logprobs[i]));
         score += answer->logprobs[i];
     }
-    yyjson_mut_obj_add_real(doc, root, "score", score);
+    yyjson_mut_obj_add_val(doc, root, "score", nib_json_number(doc, score));
     yyjson_mut_obj_add_str(doc, root, "finish_reason", answer->has_ended ? "stop" : "length");
-
-    size_t n_bytes;
-    char *line = yyjson_mut_write(doc, 0, &n_bytes);
-    int exit_code = NIB_EXIT_OK;
-    if (!line)
-        exit_code = nib_complain(NIB_EXIT_RUNTIME, "could not write the answer as JSON; use "
-                                                   "--output text");
-    else if (!nib_print(line, n_bytes) || !nib_print("\n", 1))
-        exit_code = NIB_EXIT_RUNTIME;
-    free(line);
-    yyjson_mut_doc_free(doc);
     nib_buffer_free(&text);
-    return exit_code;
+    return nib_json_print_line(doc);
 }
 
 static int print_text(const struct nib_model *model, const struct nib_answer *answer)
@@ -209,6 +232,7 @@ struct job {
     struct nib_context *context;
     const struct nib_lists *prompts;
     struct nib_text_stream *stream; /* a single answer is printed as it comes, else NULL */
+    struct nib_trace trace;
 };
 
 static int make_answers(const struct job *job, size_t first, size_t n, struct nib_answer *answers)
@@ -220,7 +244,8 @@ static int make_answers(const struct job *job, size_t first, size_t n, struct ni
             .n_prompt = job->prompts->starts[list + 1] - job->prompts->starts[list],
         };
         const int exit_code = nib_settings_create_sampler(
-            &answers[i].sampler, job->model, (uint32_t)list, args.format == NIB_FORMAT_JSON);
+            &answers[i].sampler, job->model, (uint32_t)list,
+            args.format == NIB_FORMAT_JSON || args.trace != NIB_TRACE_OFF);
         if (exit_code != NIB_EXIT_OK)
             return exit_code;
         struct nib_error err;
@@ -257,7 +282,7 @@ static void note_full_context(const struct job *job, const struct nib_answer *an
     }
 }
 
-static int run_answers(const struct job *job, size_t first, size_t n, struct nib_answer *answers)
+static int run_answers(struct job *job, size_t first, size_t n, struct nib_answer *answers)
 {
     int exit_code = make_answers(job, first, n, answers);
     if (exit_code != NIB_EXIT_OK)
@@ -270,6 +295,9 @@ static int run_answers(const struct job *job, size_t first, size_t n, struct nib
         .context = job->context,
         .n_predict = args.n_predict,
         .ignores_end = args.ignores_end,
+        .n_top = args.n_logprobs > 0 ? (size_t)args.n_logprobs : 0,
+        .trace = args.trace == NIB_TRACE_OFF ? NULL : &job->trace,
+        .first = first,
         .on_token = job->stream ? print_token : NULL,
         .data = job->stream,
     };
@@ -289,7 +317,7 @@ static int run_answers(const struct job *job, size_t first, size_t n, struct nib
     return NIB_EXIT_OK;
 }
 
-static int run_all(const struct job *job)
+static int run_all(struct job *job)
 {
     const size_t n_sequences = nib_context_info(job->context)->n_sequences;
     int exit_code = NIB_EXIT_OK;
@@ -352,14 +380,18 @@ static int run_prompts(const struct nib_model *model, const struct nib_lists *pr
     exit_code = nib_settings_create_context(&job.context, model, n_ctx, n_sequences, n_sequences);
     if (exit_code != NIB_EXIT_OK)
         return exit_code;
-    if (!args.ids_file && args.format == NIB_FORMAT_TEXT &&
-        nib_text_stream_create(&job.stream, model, &err) != NIB_OK) {
+    enum { SHOWN = 5 };
+    nib_trace_create(&job.trace, (enum nib_trace_format)args.trace,
+                     args.n_logprobs >= 0 ? (size_t)args.n_logprobs : SHOWN, model);
+    if (!args.ids_file && args.format == NIB_FORMAT_TEXT && args.trace == NIB_TRACE_OFF &&
+        nib_text_stream_create(&job.stream, model, &err) != NIB_OK)
         exit_code = nib_complain_error(&err);
-    } else {
+    if (exit_code == NIB_EXIT_OK) {
         nib_interrupt_catch(job.context);
         exit_code = run_all(&job);
         nib_interrupt_catch(NULL);
     }
+    nib_trace_free(&job.trace);
     nib_text_stream_free(job.stream);
     nib_context_free(job.context);
     return exit_code;

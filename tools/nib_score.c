@@ -8,6 +8,7 @@
  */
 #include "commands.h"
 #include "input.h"
+#include "score_lines.h"
 #include "settings.h"
 
 #include <errno.h>
@@ -17,8 +18,10 @@
 #include <unistd.h>
 
 static struct {
-    const char *ids_file, *decoder_ids_file, *logits_file;
-} args;
+    const char *ids_file, *decoder_ids_file, *logits_file, *text, *texts_file;
+    bool wants_logprobs;
+    int64_t n_top, n_parallel;
+} args = {.n_parallel = 16};
 
 static const struct nib_option options[] = {
     {NULL, "--ids", NULL, "FILE", "the sequences, JSON [[ids], [ids], ...]; - is standard input",
@@ -29,6 +32,18 @@ static const struct nib_option options[] = {
      NIB_OPTION_TEXT, &args.decoder_ids_file, 0, 0, false, NULL},
     {NULL, "--logits", NULL, "FILE", "where the logits go: F32 tensors logits.0, logits.1, ...",
      NIB_OPTION_TEXT, &args.logits_file, 0, 0, false, NULL},
+    {NULL, "--logprobs", NULL, NULL,
+     "instead of logits: a line of JSON for each text, with the log-probability of every token",
+     NIB_OPTION_ON, &args.wants_logprobs, 0, 0, false, NULL},
+    {NULL, "--top-logprobs", NULL, "N", "and of the N most probable in its place", NIB_OPTION_INT,
+     &args.n_top, 0, 1000, false, NULL},
+    {"-p", "--prompt", NULL, "TEXT", "the text for --logprobs", NIB_OPTION_TEXT, &args.text, 0, 0,
+     false, NULL},
+    {"-f", "--file", NULL, "FILE",
+     "texts for --logprobs: lines, or a JSON list of strings; - is standard input", NIB_OPTION_TEXT,
+     &args.texts_file, 0, 0, false, NULL},
+    {"-np", "--parallel", NULL, "N", "texts computed at once", NIB_OPTION_INT, &args.n_parallel, 1,
+     256, false, NULL},
     {0},
 };
 
@@ -240,22 +255,44 @@ static int write_encoded(struct output *out, struct nib_context *context,
     return NIB_EXIT_OK;
 }
 
-static int score_all(struct output *out, struct nib_context *context, const struct nib_lists *lists,
-                     const struct nib_lists *sources, const struct nib_model_info *info)
+/* The context of a sequence of n_ids.  Where positions depend on the size of the context, each has
+ * one of its own: its result is then the same whatever is scored beside it. */
+static int prepare_context(struct nib_context **context, const struct nib_model *model,
+                           size_t n_ids)
 {
-    const size_t n_rows = nib_context_info(context)->n_logits;
+    const struct nib_context_info info = *nib_context_info(*context);
+    if (!nib_model_info(model)->scales_by_context || nib_settings.n_ctx || info.n_ctx == n_ids)
+        return NIB_EXIT_OK;
+    nib_interrupt_catch(NULL);
+    nib_context_free(*context);
+    const int exit_code =
+        nib_settings_create_context(context, model, (uint32_t)n_ids, 1, info.n_logits);
+    if (exit_code == NIB_EXIT_OK)
+        nib_interrupt_catch(*context);
+    else
+        *context = NULL;
+    return exit_code;
+}
+
+static int score_all(struct output *out, struct nib_context **context,
+                     const struct nib_model *model, const struct nib_lists *lists,
+                     const struct nib_lists *sources)
+{
+    const struct nib_model_info *info = nib_model_info(model);
+    const size_t n_rows = nib_context_info(*context)->n_logits;
     bool *wants_logits = nib_grow(NULL, n_rows, sizeof *wants_logits);
     memset(wants_logits, true, n_rows * sizeof *wants_logits);
     struct nib_progress progress;
     nib_progress_start(&progress, "scoring");
     int exit_code = write_header(out, lists, sources, info);
     for (size_t i = 0; i < lists->n_lists && exit_code == NIB_EXIT_OK; i++) {
-        if (sources)
-            exit_code = encode(context, sources, i);
+        const size_t n_ids = lists->starts[i + 1] - lists->starts[i];
+        exit_code = prepare_context(context, model, n_ids);
+        if (exit_code == NIB_EXIT_OK && sources)
+            exit_code = encode(*context, sources, i);
         if (exit_code == NIB_EXIT_OK)
-            exit_code = score_sequence(out, context, lists->ids + lists->starts[i],
-                                       lists->starts[i + 1] - lists->starts[i], wants_logits,
-                                       info->n_vocab);
+            exit_code = score_sequence(out, *context, lists->ids + lists->starts[i], n_ids,
+                                       wants_logits, info->n_vocab);
         nib_progress_update(&progress, lists->starts[i + 1], lists->starts[lists->n_lists]);
     }
     nib_progress_end(&progress);
@@ -264,7 +301,7 @@ static int score_all(struct output *out, struct nib_context *context, const stru
         exit_code = repeat_data(out, (uint64_t)lists->starts[lists->n_lists] * info->n_vocab *
                                          sizeof(float));
     if (exit_code == NIB_EXIT_OK && sources)
-        exit_code = write_encoded(out, context, sources, info->n_embd);
+        exit_code = write_encoded(out, *context, sources, info->n_embd);
     return exit_code == NIB_EXIT_OK ? output_commit(out) : exit_code;
 }
 
@@ -311,7 +348,7 @@ static int score(const struct nib_model *model, const struct nib_lists *lists,
     nib_interrupt_catch(context);
     exit_code = output_open(&out);
     if (exit_code == NIB_EXIT_OK)
-        exit_code = score_all(&out, context, lists, sources, info);
+        exit_code = score_all(&out, &context, model, lists, sources);
     output_free(&out);
     nib_interrupt_catch(NULL);
     nib_context_free(context);
@@ -341,14 +378,51 @@ static int score_decoded(const struct nib_model *model, const struct nib_lists *
     return exit_code;
 }
 
+static int check_texts(void)
+{
+    if (args.logits_file)
+        return nib_complain(NIB_EXIT_USAGE, "give one of --logprobs and --logits");
+    if (!!args.ids_file + !!args.text + !!args.texts_file > 1)
+        return nib_complain(NIB_EXIT_USAGE, "more than one input; give one of -p, -f and --ids");
+    if (!args.ids_file && !args.text && !args.texts_file) {
+        if (nib_is_terminal(stdin))
+            return nib_complain(NIB_EXIT_USAGE, "no text; give -p TEXT, -f FILE or --ids FILE, or "
+                                                "pipe lines in");
+        args.texts_file = "-";
+    }
+    return args.text ? nib_check_argument("the text", args.text) : NIB_EXIT_OK;
+}
+
+static int run_texts(void)
+{
+    struct nib_model *model;
+    int exit_code = check_texts();
+    if (exit_code == NIB_EXIT_OK)
+        exit_code = nib_settings_open_model(&model);
+    if (exit_code != NIB_EXIT_OK)
+        return exit_code;
+    exit_code =
+        nib_score_lines(model, &(struct nib_score_lines){.text = args.text,
+                                                         .texts_file = args.texts_file,
+                                                         .ids_file = args.ids_file,
+                                                         .n_top = (size_t)args.n_top,
+                                                         .n_parallel = (size_t)args.n_parallel});
+    nib_model_close(model);
+    return exit_code;
+}
+
 static int run(void)
 {
     struct nib_model *model;
     struct nib_lists lists;
+    if (args.wants_logprobs)
+        return run_texts();
+    if (args.text || args.texts_file || args.n_top > 0)
+        return nib_complain(NIB_EXIT_USAGE, "-p, -f and --top-logprobs need --logprobs; add it");
     if (!args.ids_file || !args.logits_file)
         return nib_complain(NIB_EXIT_USAGE,
-                            "give the sequences with --ids FILE and the result with "
-                            "--logits OUT.safetensors");
+                            "give the sequences with --ids FILE and the result with --logits "
+                            "OUT.safetensors, or --logprobs");
     int exit_code = nib_settings_open_model(&model);
     if (exit_code != NIB_EXIT_OK)
         return exit_code;
@@ -364,8 +438,9 @@ static int run(void)
 
 const struct nib_command nib_command_score = {
     .name = "score",
-    .summary = "logits of every position of given sequences",
-    .usage = "MODEL.gguf --ids FILE --logits OUT.safetensors [options]",
+    .summary = "logits of every position of given sequences, or log-probabilities of texts",
+    .usage = "MODEL.gguf --ids FILE --logits OUT.safetensors | MODEL.gguf --logprobs [-p TEXT | -f "
+             "FILE | --ids FILE]",
     .tables = tables,
     .positional = &nib_settings.model,
     .run = run,

@@ -102,6 +102,11 @@ static bool set_value(const struct nib_option *option, const char *text)
         return add_word(text, option->value);
     case NIB_OPTION_CHOICE:
         return set_choice(option, text, option->value);
+    case NIB_OPTION_MODE:
+        if (!set_choice(option, text, option->value))
+            return false;
+        ++*(int *)option->value;
+        return true;
     case NIB_OPTION_NUMBER:
         if (!parse_number(text, &number) || !is_in_range(option, number))
             return false;
@@ -127,7 +132,7 @@ static void set_flag(const struct nib_option *option, bool is_set)
 /* "auto or a whole number from 1 to 1024" */
 static void describe_values(const struct nib_option *option, char *out, size_t size)
 {
-    if (option->kind == NIB_OPTION_CHOICE) {
+    if (option->kind == NIB_OPTION_CHOICE || option->kind == NIB_OPTION_MODE) {
         size_t used = 0;
         for (int i = 0; option->choices[i] && used < size; i++)
             used += (size_t)snprintf(out + used, size - used, "%s%s",
@@ -248,6 +253,13 @@ static enum nib_options_result read_option(const struct nib_command *command, in
         }
         set_flag(option, true);
         return NIB_OPTIONS_READ;
+    }
+    if (!equals && option->kind == NIB_OPTION_MODE) {
+        int index;
+        if (*i + 1 == argc || !set_choice(option, argv[*i + 1], &index)) {
+            *(int *)option->value = 1;
+            return NIB_OPTIONS_READ;
+        }
     }
     if (!equals && *i + 1 == argc) {
         nib_complain(NIB_EXIT_USAGE, "%s needs a value: %s %s; see nibble %s --help", argument,

@@ -17,6 +17,7 @@ enum nib_option_kind {
     NIB_OPTION_INT,    /* int64_t in min..max */
     NIB_OPTION_NUMBER, /* double in min..max */
     NIB_OPTION_CHOICE, /* int: index of the word in choices */
+    NIB_OPTION_MODE,   /* int: 1 + that; alone the first word; 0 where it is not given */
     NIB_OPTION_LIST,   /* struct nib_int_list, each in min..max */
     NIB_OPTION_WORDS,  /* struct nib_words: may be given again and again */
 };

@@ -1,9 +1,8 @@
 /* See settings.h. */
 #include "settings.h"
 
-#include <math.h>
+#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 struct nib_settings nib_settings;
@@ -25,6 +24,13 @@ const struct nib_option nib_options_common[] = {
      NIB_OPTION_TEXT, &nib_settings.type, 0, 0, false, NULL},
     {NULL, "--color", NULL, "WHEN", "auto, always or never", NIB_OPTION_CHOICE,
      &nib_settings.colour, 0, 0, false, colours},
+    {NULL, "--no-cache", NULL, NULL,
+     "neither use nor keep packed forms of models in the folder of caches", NIB_OPTION_OFF,
+     &nib_settings.uses_cache, 0, 0, false, NULL},
+    {NULL, "--cache-limit", NULL, "MIB", "of all packed forms together; the oldest are removed",
+     NIB_OPTION_INT, &nib_settings.cache_limit, 0, 1e9, false, NULL},
+    {NULL, "--cache-minimum", NULL, "MIB", "smaller models are not kept", NIB_OPTION_INT,
+     &nib_settings.cache_minimum, 0, 1e9, false, NULL},
     {"-q", "--quiet", NULL, NULL, "no timings, notes and bars", NIB_OPTION_ON,
      &nib_settings.is_quiet, 0, 0, false, NULL},
     {"-v", "--verbose", NULL, NULL, "say on stderr what was chosen", NIB_OPTION_ON,
@@ -70,55 +76,38 @@ const struct nib_option nib_options_chat[] = {
     {0},
 };
 
-const struct nib_option nib_options_sampling[] = {
-    {"-s", "--seed", NULL, "N", "random numbers start from this; -1: other ones every time",
-     NIB_OPTION_INT, &nib_settings.seed, -1, 9223372036854775807.0, false, NULL},
-    {NULL, "--temp", "--temperature", "X", "temperature; 0 takes the most probable token",
-     NIB_OPTION_NUMBER, &nib_settings.temperature, 0, 100, false, NULL},
-    {NULL, "--top-k", NULL, "N", "choose among the N most probable; 0: off", NIB_OPTION_INT,
-     &nib_settings.top_k, 0, MAX_INT32, false, NULL},
-    {NULL, "--top-p", NULL, "X", "choose among those that make up X of the probability; 1: off",
-     NIB_OPTION_NUMBER, &nib_settings.top_p, 0, 1, false, NULL},
-    {NULL, "--min-p", NULL, "X", "drop those less probable than X times the best; 0: off",
-     NIB_OPTION_NUMBER, &nib_settings.min_p, 0, 1, false, NULL},
-    {NULL, "--repeat-penalty", NULL, "X", "divide logits of tokens seen before by X; 1: off",
-     NIB_OPTION_NUMBER, &nib_settings.repeat_penalty, 0.01, 100, false, NULL},
-    {NULL, "--repeat-last-n", NULL, "N", "how far back penalties look; -1: all", NIB_OPTION_INT,
-     &nib_settings.repeat_last_n, -1, MAX_INT32, false, NULL},
-    {NULL, "--presence-penalty", NULL, "X", "subtract X from tokens generated before; 0: off",
-     NIB_OPTION_NUMBER, &nib_settings.presence_penalty, -100, 100, false, NULL},
-    {NULL, "--frequency-penalty", NULL, "X", "subtract X for each time generated before; 0: off",
-     NIB_OPTION_NUMBER, &nib_settings.frequency_penalty, -100, 100, false, NULL},
-    {0},
-};
-
-/* 0.8f is 0.800000012 as a double; options and their help want 0.8. */
-static double decimal(float value)
-{
-    return round(1e6 * (double)value) / 1e6;
-}
-
 void nib_settings_init(void)
 {
     struct nib_context_params context;
-    struct nib_sampler_params sampler;
+    struct nib_model_params model;
+    nib_model_params_init(&model);
     nib_context_params_init(&context);
-    nib_sampler_params_init(&sampler);
     nib_settings = (struct nib_settings){
+        .uses_cache = true,
+        .cache_limit = (int64_t)(model.cache_limit >> 20),
+        .cache_minimum = (int64_t)(model.cache_minimum >> 20),
         .n_batch = context.n_batch,
         .type_k = context.type_k,
         .type_v = context.type_v,
         .kv_cache = context.kv_cache,
-        .seed = -1,
-        .temperature = decimal(sampler.temperature),
-        .top_k = sampler.top_k,
-        .top_p = decimal(sampler.top_p),
-        .min_p = decimal(sampler.min_p),
-        .repeat_penalty = sampler.repeat_penalty,
-        .repeat_last_n = sampler.repeat_last_n,
-        .presence_penalty = sampler.presence_penalty,
-        .frequency_penalty = sampler.frequency_penalty,
     };
+    nib_settings_init_sampling();
+}
+
+/* $XDG_CACHE_HOME/nibble/packed, or below ~/.cache; NULL where there is no such folder. */
+static const char *cache_folder(char *out, size_t size)
+{
+    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n;
+    if (!nib_settings.uses_cache)
+        return NULL;
+    if (base && base[0] == '/')
+        n = snprintf(out, size, "%s/nibble/packed", base);
+    else if (home && home[0] == '/')
+        n = snprintf(out, size, "%s/.cache/nibble/packed", home);
+    else
+        return NULL;
+    return n > 0 && (size_t)n < size ? out : NULL;
 }
 
 int nib_settings_open_model(struct nib_model **out)
@@ -131,6 +120,10 @@ int nib_settings_open_model(struct nib_model **out)
         params.isa = nib_settings.isa;
     params.type = nib_settings.type;
     params.n_threads = (int)nib_settings.n_threads;
+    char cache[4096];
+    params.cache = cache_folder(cache, sizeof cache);
+    params.cache_limit = (uint64_t)nib_settings.cache_limit << 20;
+    params.cache_minimum = (uint64_t)nib_settings.cache_minimum << 20;
     params.progress = nib_progress_update;
     params.progress_data = &progress;
 
@@ -147,6 +140,8 @@ int nib_settings_open_model(struct nib_model **out)
         nib_note("model %s, %.1f M weights, %.1f MiB in memory, loaded in %.2f s, %s", info->family,
                  1e-6 * (double)info->n_params, (double)info->n_packed_bytes / 1048576.0,
                  nib_seconds() - progress.started, info->isa);
+        if (info->cache)
+            nib_note("%s", info->cache);
     }
     return NIB_EXIT_OK;
 }
@@ -238,39 +233,4 @@ double nib_settings_huge_percent(const struct nib_memory_info *memory)
     if (memory->n_resident_bytes == 0)
         return 0;
     return 100.0 * (double)memory->n_huge_bytes / (double)memory->n_resident_bytes;
-}
-
-static uint64_t fresh_seed(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return ((uint64_t)now.tv_sec * 1000000007u) ^ ((uint64_t)now.tv_nsec << 20) ^
-           (uint64_t)getpid();
-}
-
-int nib_settings_create_sampler(struct nib_sampler **out, const struct nib_model *model,
-                                uint32_t sequence, bool wants_logprob)
-{
-    struct nib_sampler_params params;
-    struct nib_error err;
-    if (nib_settings.seed < 0)
-        nib_settings.seed = (int64_t)(fresh_seed() & INT64_MAX);
-    nib_sampler_params_init(&params);
-    params.seed = (uint64_t)nib_settings.seed;
-    params.sequence = sequence;
-    params.temperature = (float)nib_settings.temperature;
-    params.top_k = (int32_t)nib_settings.top_k;
-    params.top_p = (float)nib_settings.top_p;
-    params.min_p = (float)nib_settings.min_p;
-    params.repeat_penalty = (float)nib_settings.repeat_penalty;
-    params.repeat_last_n = (int32_t)nib_settings.repeat_last_n;
-    params.presence_penalty = (float)nib_settings.presence_penalty;
-    params.frequency_penalty = (float)nib_settings.frequency_penalty;
-    params.wants_logprob = wants_logprob;
-    params.n_tokens = nib_model_info(model)->n_tokens;
-    if (nib_sampler_create(out, &params, nib_model_info(model)->n_vocab, &err) != NIB_OK)
-        return nib_complain_error(&err);
-    if (nib_settings.is_verbose && sequence == 0)
-        nib_note("seed %lld, %s", (long long)nib_settings.seed, nib_sampler_describe(*out));
-    return NIB_EXIT_OK;
 }

@@ -11,15 +11,15 @@
 
 struct nib_settings {
     const char *model, *isa, *type;
+    bool uses_cache; /* of packed forms; MiB: */
+    int64_t cache_limit, cache_minimum;
     int64_t n_threads, n_ctx, n_batch;
     int type_k, type_v; /* indices into nib_choices_kv */
     bool kv_cache;
 
     const char *system, *system_file, *template_file; /* see nib_settings_read_chat() */
 
-    int64_t seed; /* -1: a new one each time */
-    double temperature, top_p, min_p, repeat_penalty, frequency_penalty, presence_penalty;
-    int64_t top_k, repeat_last_n;
+    bool wants_report; /* of every choice: nib_sampler_report() */
 
     int colour; /* enum nib_colour */
     bool is_quiet, is_verbose;
@@ -43,6 +43,7 @@ enum { NIB_FORMAT_TEXT, NIB_FORMAT_JSON };
 
 /* The library's defaults; before options are read. */
 void nib_settings_init(void);
+void nib_settings_init_sampling(void);
 
 /* These complain when they fail and return an exit code. */
 int nib_settings_open_model(struct nib_model **out);
@@ -60,6 +61,10 @@ void nib_chat_texts_free(struct nib_chat_texts *texts);
 double nib_settings_position_bytes(const struct nib_model *model);
 /* Percent of the touched bytes that lie on huge pages; 0 if none are touched. */
 double nib_settings_huge_percent(const struct nib_memory_info *memory);
+
+/* What the options of sampling (sampling_settings.c) ask for: words are looked up in the model's
+ * vocabulary.  What `out` points to stays until the program ends. */
+int nib_settings_sampler_params(struct nib_sampler_params *out, const struct nib_model *model);
 int nib_settings_create_sampler(struct nib_sampler **out, const struct nib_model *model,
                                 uint32_t sequence, bool wants_logprob);
 

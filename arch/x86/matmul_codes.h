@@ -138,7 +138,7 @@ INLINE void unpack_6_bits(int8_t *scale, const uint8_t *bits)
     }
 }
 
-/* To be called for each block, in ascending order from anywhere. */
+/* To be called for each block, in ascending order, from any block on (`is_first`). */
 INLINE void unpack_scales(struct super_scales *s, const struct nib_matrix *w, const uint8_t *group,
                           size_t block, bool is_first, const struct nib_pack_info *info)
 {

@@ -113,8 +113,8 @@ INLINE __m128i load_upto4(const void *p, const int n)
 }
 
 /*
- * What the minimum of a run of columns is multiplied with, for tokens t..: of 32 columns it
- * is there already, of 16 it comes into `room` for n tokens rounded up to 4.
+ * What the minimum of a run of columns is multiplied with, for tokens t..: of 32 columns it is
+ * there already, of 16 it comes into `room`, for n tokens rounded up to 4.
  */
 INLINE const float *min_factors(float *room, const struct nib_act *x, size_t run, size_t t,
                                 const int n, const bool is_half)

@@ -1,6 +1,5 @@
 #include "penalties.h"
 
-#include <float.h>
 #include <stdlib.h>
 
 /* How often an id stands in the window, and where it stands in `seen`. */
@@ -11,7 +10,6 @@ struct count {
 struct nib_penalties {
     struct nib_penalty_params params;
     size_t n_vocab;
-    float *logits;        /* [n_vocab] the result */
     struct count *counts; /* [n_vocab] */
     int32_t *seen;        /* [n_seen] ids with n_all > 0, in any order */
     size_t n_seen;
@@ -30,23 +28,21 @@ enum nib_status nib_penalties_create(struct nib_penalties **out,
     if (p) {
         p->params = *params;
         p->n_vocab = n_vocab;
-        p->logits = calloc(n_vocab, sizeof(*p->logits));
         p->counts = calloc(n_vocab, sizeof(*p->counts));
         p->seen = calloc(n_vocab, sizeof(*p->seen));
         p->ring = calloc(n_ring, sizeof(*p->ring));
-        if (p->logits && p->counts && p->seen && p->ring)
+        if (p->counts && p->seen && p->ring)
             return NIB_OK;
     }
     nib_penalties_free(p);
     *out = NULL;
-    return nib_fail_memory(err, n_vocab * 20 + n_ring * 4, "the sampler's penalties");
+    return nib_fail_memory(err, n_vocab * 16 + n_ring * 4, "the sampler's penalties");
 }
 
 void nib_penalties_free(struct nib_penalties *p)
 {
     if (!p)
         return;
-    free(p->logits);
     free(p->counts);
     free(p->seen);
     free(p->ring);
@@ -92,22 +88,34 @@ void nib_penalties_see(struct nib_penalties *p, int32_t id, bool is_output)
     enter(p, id, is_output);
 }
 
-static float penalise(const struct nib_penalty_params *params, const struct count *c, float logit)
+static double penalise(const void *self, int32_t id, double logit)
 {
-    if (!(logit >= -FLT_MAX && logit <= FLT_MAX))
-        return logit;
-    double x = logit > 0 ? logit / params->repeat : logit * params->repeat;
+    const struct nib_penalties *p = self;
+    const struct count *c = &p->counts[id];
+    double x = logit;
+    if (c->n_all > 0)
+        x = logit > 0 ? logit / p->params.repeat : logit * p->params.repeat;
     if (c->n_output > 0)
-        x -= c->n_output * params->frequency + params->presence;
-    return x > FLT_MAX ? FLT_MAX : x < -FLT_MAX ? -FLT_MAX : (float)x;
+        x -= c->n_output * p->params.frequency + p->params.presence;
+    return x;
 }
 
-const float *nib_penalties_apply(struct nib_penalties *p, const float *logits)
+struct nib_edits nib_penalties_edits(const struct nib_penalties *p)
 {
-    memcpy(p->logits, logits, p->n_vocab * sizeof(*logits));
-    for (size_t i = 0; i < p->n_seen; i++) {
-        const int32_t id = p->seen[i];
-        p->logits[id] = penalise(&p->params, &p->counts[id], logits[id]);
-    }
-    return p->logits;
+    return (struct nib_edits){.n = p->n_seen, .ids = p->seen, .edit = penalise, .self = p};
+}
+
+void nib_penalties_copy(struct nib_penalties *to, const struct nib_penalties *from)
+{
+    assert(to->n_vocab == from->n_vocab && to->params.last_n == from->params.last_n);
+    for (size_t i = 0; i < to->n_seen; i++)
+        to->counts[to->seen[i]] = (struct count){0};
+    for (size_t i = 0; i < from->n_seen; i++)
+        to->counts[from->seen[i]] = from->counts[from->seen[i]];
+    memcpy(to->seen, from->seen, from->n_seen * sizeof(*to->seen));
+    if (from->params.last_n > 0)
+        memcpy(to->ring, from->ring, (size_t)from->params.last_n * sizeof(*to->ring));
+    to->n_seen = from->n_seen;
+    to->n_ring = from->n_ring;
+    to->next = from->next;
 }

@@ -9,7 +9,7 @@
 #ifndef NIB_PENALTIES_H
 #define NIB_PENALTIES_H
 
-#include "common.h"
+#include "edits.h"
 
 enum { NIB_PENALTIES_WINDOW_MAX = 1 << 20 };
 
@@ -28,8 +28,9 @@ void nib_penalties_free(struct nib_penalties *p);
 /* The next id of prompt or output; 0 <= id < n_vocab. */
 void nib_penalties_see(struct nib_penalties *p, int32_t id, bool is_output);
 
-/* `logits` with the penalties applied; valid until the next call.  Results stay finite where the
- * logit was. */
-const float *nib_penalties_apply(struct nib_penalties *p, const float *logits);
+struct nib_edits nib_penalties_edits(const struct nib_penalties *p); /* until the next id */
+
+/* Make `to` what `from` is; both were made from the same params. */
+void nib_penalties_copy(struct nib_penalties *to, const struct nib_penalties *from);
 
 #endif

@@ -22,7 +22,12 @@ void nib_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4
 
 double nib_random_uniform(uint64_t seed, uint32_t sequence, uint64_t position)
 {
-    const uint32_t counter[4] = {(uint32_t)position, (uint32_t)(position >> 32), sequence, 0};
+    return nib_random_uniform_at(seed, sequence, position, 0);
+}
+
+double nib_random_uniform_at(uint64_t seed, uint32_t sequence, uint64_t position, uint32_t which)
+{
+    const uint32_t counter[4] = {(uint32_t)position, (uint32_t)(position >> 32), sequence, which};
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
     uint32_t bits[4];
     nib_philox(counter, key, bits);

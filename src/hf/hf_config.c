@@ -2,7 +2,7 @@
 #include "hf_config.h"
 #include "json_reader.h"
 
-#include <inttypes.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,7 +108,7 @@ double nib_hf_float(struct nib_hf_config *config, yyjson_val *object, const char
     yyjson_val *value = find(config, object, names);
     if (!value)
         return absent_number(config, names, absent);
-    if (yyjson_is_num(value) && isfinite((float)yyjson_get_num(value)))
+    if (yyjson_is_num(value) && fabs(yyjson_get_num(value)) <= FLT_MAX) /* NaN: neither */
         return yyjson_get_num(value);
     nib_hf_refuse(config, names, value,
                   "expected a finite number; get the file again from its publisher");
@@ -175,7 +175,8 @@ void nib_hf_put_int(struct nib_hf_config *config, const char *name, uint32_t val
 void nib_hf_put_float(struct nib_hf_config *config, const char *name, double value)
 {
     char key[MAX_KEY];
-    nib_gguf_put_f32(config->image, full_key(config, name, key), (float)value);
+    const float narrow = (float)fmax(-FLT_MAX, fmin(value, FLT_MAX));
+    nib_gguf_put_f32(config->image, full_key(config, name, key), narrow);
 }
 
 void nib_hf_put_bool(struct nib_hf_config *config, const char *name, bool value)
@@ -354,7 +355,6 @@ static void read_sizes(struct nib_hf_config *c)
 /* After the family, which may have its own idea of them. */
 static void put_sizes(struct nib_hf_config *c)
 {
-    nib_hf_put_int(c, "context_length", c->n_ctx);
     nib_hf_put_int(c, "feed_forward_length", c->n_ff);
     const bool has_two_stacks = (c->family->flags & NIB_HF_TWO_STACKS) != 0;
     if (!has_two_stacks) /* else each stack has as many as heads */
@@ -429,9 +429,12 @@ static bool is_windowed(struct nib_hf_config *c, uint32_t layer)
     uint32_t period;
     switch (c->family->windows) {
     case NIB_HF_ALL_LAYERS:
+    case NIB_HF_ALL_IF_USED:
         return true;
     case NIB_HF_IF_USED:
         return layer >= nib_hf_int(c, NULL, "max_window_layers", 28);
+    case NIB_HF_EVEN_IF_USED:
+        return layer % 2 == 0 && layer < nib_hf_int(c, NULL, "max_window_layers", 28);
     case NIB_HF_EVERY_2ND:
         return layer % 2 == 0;
     case NIB_HF_ALL_BUT_6TH:
@@ -467,11 +470,29 @@ static void read_pattern(struct nib_hf_config *c, uint8_t *pattern)
     }
 }
 
+static bool needs_consent(enum nib_hf_windows windows)
+{
+    return windows == NIB_HF_IF_USED || windows == NIB_HF_EVEN_IF_USED ||
+           windows == NIB_HF_ALL_IF_USED || windows == NIB_HF_NAMED_IF_USED;
+}
+
+void nib_hf_put_windows(struct nib_hf_config *c, uint32_t window, const uint8_t *pattern)
+{
+    uint32_t n_windowed = 0;
+    for (uint32_t i = 0; i < c->n_layers; i++)
+        n_windowed += pattern[i];
+    if (n_windowed > 0)
+        nib_hf_put_int(c, "attention.sliding_window", window);
+    if (n_windowed > 0 && n_windowed < c->n_layers)
+        nib_hf_put_array(c, "attention.sliding_window_pattern", NIB_GGUF_BOOL, pattern,
+                         c->n_layers);
+}
+
 static void read_windows(struct nib_hf_config *c)
 {
     const struct nib_hf_family *f = c->family;
     if (f->windows == NIB_HF_NO_WINDOW ||
-        (f->windows == NIB_HF_IF_USED && !nib_hf_bool(c, NULL, "use_sliding_window", false)))
+        (needs_consent(f->windows) && !nib_hf_bool(c, NULL, "use_sliding_window", false)))
         return;
     /* null is no window; an absent key is the family's. */
     const bool is_null = yyjson_is_null(yyjson_obj_get(c->text, "sliding_window"));
@@ -484,14 +505,7 @@ static void read_windows(struct nib_hf_config *c)
         return;
     }
     read_pattern(c, pattern);
-    uint32_t n_windowed = 0;
-    for (uint32_t i = 0; i < c->n_layers; i++)
-        n_windowed += pattern[i];
-    if (n_windowed > 0)
-        nib_hf_put_int(c, "attention.sliding_window", window);
-    if (n_windowed > 0 && n_windowed < c->n_layers)
-        nib_hf_put_array(c, "attention.sliding_window_pattern", NIB_GGUF_BOOL, pattern,
-                         c->n_layers);
+    nib_hf_put_windows(c, window, pattern);
     free(pattern);
 }
 
@@ -514,5 +528,6 @@ enum nib_status nib_hf_config_read(struct nib_hf_config *config, struct nib_gguf
     put_sizes(config);
     if ((f->flags & NIB_HF_ROPE) && config->status == NIB_OK)
         nib_hf_read_rope(config);
+    nib_hf_put_int(config, "context_length", config->n_ctx);
     return config->status;
 }

@@ -72,6 +72,9 @@ void nib_hf_put_string(struct nib_hf_config *config, const char *name, const cha
 void nib_hf_put_array(struct nib_hf_config *config, const char *name, enum nib_gguf_type type,
                       const void *elements, size_t n);
 
+/* The window of the layers whose byte is 1; nothing where there is none. */
+void nib_hf_put_windows(struct nib_hf_config *config, uint32_t window, const uint8_t *pattern);
+
 /* hf_rope.c */
 void nib_hf_read_rope(struct nib_hf_config *config);
 

@@ -27,7 +27,9 @@ static void put_if_there(struct nib_hf_config *c, const char *name, const char *
 /* scale_attn_weights, and scores of layer i divided by i + 1. */
 static void read_gpt2(struct nib_hf_config *c)
 {
-    if (!nib_hf_bool(c, NULL, "scale_attn_weights", true))
+    const bool is_scaled = nib_hf_bool(c, NULL, "scale_attn_weights", true);
+    const double scale = is_scaled && c->d_head > 0 ? 1 / sqrt(c->d_head) : 1;
+    if (!is_scaled)
         nib_hf_put_float(c, "attention.scale", 1);
     if (!nib_hf_bool(c, NULL, "scale_attn_by_inverse_layer_idx", false) ||
         c->n_layers > NIB_HF_MAX_LAYERS)
@@ -38,7 +40,7 @@ static void read_gpt2(struct nib_hf_config *c)
         return;
     }
     for (uint32_t i = 0; i < c->n_layers; i++)
-        scales[i] = 1.0f / (float)(i + 1);
+        scales[i] = (float)(scale / (i + 1));
     nib_hf_put_array(c, "attention.layer_scales", NIB_GGUF_F32, scales, c->n_layers);
     free(scales);
 }
@@ -71,12 +73,8 @@ static void read_falcon(struct nib_hf_config *c)
         c->n_kv_heads = nib_hf_bool(c, NULL, "multi_query", true) ? 1 : c->n_heads;
     nib_hf_put_bool(c, "use_parallel_residual",
                     is_new || nib_hf_bool(c, NULL, "parallel_attn", true));
-    if (!nib_hf_bool(c, NULL, "alibi", false))
-        return;
-    /* (q k^T + bias) / sqrt(d): unlike in bloom and mpt the scale is of the bias too. */
-    nib_hf_put_float(c, "attention.max_alibi_bias", 8);
-    if (c->d_head > 0)
-        nib_hf_put_float(c, "attention.alibi_scale", 1 / sqrt(c->d_head));
+    if (nib_hf_bool(c, NULL, "alibi", false))
+        nib_hf_put_float(c, "attention.max_alibi_bias", 8);
 }
 
 static void read_bloom(struct nib_hf_config *c)
@@ -85,6 +83,12 @@ static void read_bloom(struct nib_hf_config *c)
     refuse_if(c, nib_hf_bool(c, NULL, "apply_residual_connection_post_layernorm", false),
               "apply_residual_connection_post_layernorm",
               "but nibble runs only models without it; use another model");
+    refuse_if(c,
+              nib_hf_bool(c, NULL, "slow_but_exact", false) &&
+                  nib_hf_int(c, NULL, "pretraining_tp", 1) > 1,
+              "slow_but_exact",
+              "which changes results where pretraining_tp is above 1, and nibble does not do; use "
+              "another model");
 }
 
 static void read_mpt(struct nib_hf_config *c)
@@ -108,8 +112,16 @@ static void read_mpt(struct nib_hf_config *c)
             nib_hf_refuse(c, "prefix_lm", yyjson_obj_get(attention, "prefix_lm"),
                           "but nibble runs only causal models of this family; use another model");
     }
-    if (has_alibi)
-        nib_hf_put_float(c, "attention.max_alibi_bias", bias);
+    nib_hf_put_float(c, "attention.max_alibi_bias", bias);
+    if (!has_alibi)
+        nib_hf_refuse(c, "alibi", yyjson_obj_get(attention, "alibi"),
+                      "but nibble runs only models of this family with ALiBi; use another model");
+    refuse_if(c, nib_hf_find(c, "logit_scale"), "logit_scale",
+              "but nibble runs only models of this family without it; use another model");
+    const char *norm = nib_hf_string(c, NULL, "norm_type");
+    refuse_if(
+        c, norm && strcmp(norm, "low_precision_layernorm") != 0 && strcmp(norm, "layernorm") != 0,
+        "norm_type", "expected low_precision_layernorm or layernorm; use another model");
 }
 
 static void read_opt(struct nib_hf_config *c)
@@ -117,6 +129,10 @@ static void read_opt(struct nib_hf_config *c)
     const char *next = "but nibble runs only models of this family that normalise before attention "
                        "and feed-forward, with embeddings as wide as the layers; use another model";
     refuse_if(c, !nib_hf_bool(c, NULL, "do_layer_norm_before", true), "do_layer_norm_before", next);
+    refuse_if(c, !nib_hf_bool(c, NULL, "layer_norm_elementwise_affine", true),
+              "layer_norm_elementwise_affine",
+              "but nibble runs only models of this family whose norms have weights; use another "
+              "model");
     refuse_if(c, nib_hf_bool(c, NULL, "_remove_final_layer_norm", false),
               "_remove_final_layer_norm", next);
     refuse_if(c, nib_hf_int(c, NULL, "word_embed_proj_dim", c->n_embd) != c->n_embd,
@@ -128,7 +144,8 @@ static void read_gemma(struct nib_hf_config *c)
     refuse_if(c, nib_hf_bool(c, NULL, "use_bidirectional_attention", false),
               "use_bidirectional_attention",
               "but nibble runs only causal models of this family; use another model");
-    put_if_there(c, "attn_logit_softcapping", "attn_logit_softcapping");
+    if (strcmp(c->family->arch, "gemma2") == 0) /* Gemma 3 has the key, and does not look at it */
+        put_if_there(c, "attn_logit_softcapping", "attn_logit_softcapping");
     put_if_there(c, "final_logit_softcapping", "final_logit_softcapping");
     const double scalar = nib_hf_float(c, NULL, "query_pre_attn_scalar", 256);
     if (scalar > 0 && scalar != c->d_head)
@@ -150,7 +167,8 @@ static void read_granite(struct nib_hf_config *c)
     nib_hf_put_float(c, "logit_scale", nib_hf_float(c, NULL, "logits_scaling", 1));
 }
 
-/* Which layers rotate: no_rope_layers has 1 for those that do. */
+/* Which layers rotate: no_rope_layers has 1 for those that do.  Those that do not have the windows,
+ * unless layer_types says otherwise. */
 static void read_smollm3(struct nib_hf_config *c)
 {
     yyjson_val *list = nib_hf_find(c, "no_rope_layers");
@@ -177,6 +195,12 @@ static void read_smollm3(struct nib_hf_config *c)
         layers[i] = yyjson_is_true(value) || yyjson_get_uint(value) != 0;
     }
     nib_hf_put_array(c, "rope.layers", NIB_GGUF_BOOL, layers, c->n_layers);
+    const uint32_t window = nib_hf_int(c, NULL, "sliding_window", 0);
+    for (i = 0; i < c->n_layers; i++)
+        layers[i] = !layers[i];
+    if (window > 0 && nib_hf_bool(c, NULL, "use_sliding_window", false) &&
+        !nib_hf_find(c, "layer_types"))
+        nib_hf_put_windows(c, window, layers);
     free(layers);
 }
 
@@ -191,10 +215,11 @@ static void read_olmoe(struct nib_hf_config *c)
 #define RULES(...)    ((const struct nib_hf_rule *const[]){__VA_ARGS__, NULL})
 
 #define GEMMA3                                                                                     \
-    .arch = "gemma3", .flags = NIB_HF_RMS | NIB_HF_ROPE | NIB_HF_TIED | NIB_HF_GELU_IS_TANH,       \
+    .arch = "gemma3", .flags = NIB_HF_RMS | NIB_HF_ROPE | NIB_HF_TIED,                             \
     .windows = NIB_HF_ALL_BUT_6TH, .activation = "gelu_pytorch_tanh", .extra = read_gemma,         \
     .absent = {.eps = 1e-6,                                                                        \
                .context = 131072,                                                                  \
+               .rope_base = 1000000,                                                               \
                .heads = 8,                                                                         \
                .kv_heads = 4,                                                                      \
                .d_head = 256,                                                                      \
@@ -221,7 +246,7 @@ static const struct nib_hf_family families[] = {
      .arch = "command-r",
      .flags = NIB_HF_ROPE | NIB_HF_TIED,
      .activation = "silu",
-     .absent = {.eps = 1e-5},
+     .absent = {.eps = 1e-5, .context = 8192, .rope_base = 500000},
      .extra = read_cohere,
      .prefixes = PREFIXES("model."),
      .rules = RULES(nib_hf_rules_qkv, nib_hf_rules_llama_rest)},
@@ -242,7 +267,7 @@ static const struct nib_hf_family families[] = {
      .rules = RULES(nib_hf_rules_gemma, nib_hf_rules_qkv, nib_hf_rules_llama_rest)},
     {.model_type = "gemma2",
      .arch = "gemma2",
-     .flags = NIB_HF_RMS | NIB_HF_ROPE | NIB_HF_TIED | NIB_HF_GELU_IS_TANH,
+     .flags = NIB_HF_RMS | NIB_HF_ROPE | NIB_HF_TIED,
      .windows = NIB_HF_EVERY_2ND,
      .activation = "gelu_pytorch_tanh",
      .absent = {.eps = 1e-6, .context = 8192, .d_head = 256, .window = 4096},
@@ -269,7 +294,7 @@ static const struct nib_hf_family families[] = {
      .rules = RULES(nib_hf_rules_bigcode)},
     {.model_type = "gpt_neox",
      .arch = "gptneox",
-     .flags = NIB_HF_ROPE,
+     .flags = NIB_HF_ROPE | NIB_HF_ROPE_IN_PART,
      .activation = "gelu",
      .absent = {.eps = 1e-5, .context = 2048, .rotary_part = 0.25},
      .extra = read_neox,
@@ -310,7 +335,7 @@ static const struct nib_hf_family families[] = {
      .flags = NIB_HF_RMS | NIB_HF_ROPE | NIB_HF_EXPERTS_NORMED,
      .windows = NIB_HF_ALL_LAYERS,
      .activation = "silu",
-     .absent = {.eps = 1e-5, .context = 131072},
+     .absent = {.eps = 1e-5, .context = 131072, .rope_base = 1000000},
      .prefixes = PREFIXES("model."),
      .rules = RULES(nib_hf_rules_mixtral, nib_hf_rules_qkv_pairs, nib_hf_rules_llama_rest)},
     {.model_type = "mpt",
@@ -346,14 +371,14 @@ static const struct nib_hf_family families[] = {
      .rules = RULES(nib_hf_rules_opt)},
     {.model_type = "phi",
      .arch = "phi2",
-     .flags = NIB_HF_ROPE,
+     .flags = NIB_HF_ROPE | NIB_HF_ROPE_IN_PART,
      .activation = "gelu_new",
      .absent = {.eps = 1e-5, .context = 2048, .rotary_part = 0.5},
      .prefixes = PREFIXES("model."),
      .rules = RULES(nib_hf_rules_phi, nib_hf_rules_qkv)},
     {.model_type = "phi3",
      .arch = "phi3",
-     .flags = NIB_HF_RMS | NIB_HF_ROPE,
+     .flags = NIB_HF_RMS | NIB_HF_ROPE | NIB_HF_ROPE_IN_PART,
      .windows = NIB_HF_ALL_LAYERS,
      .activation = "silu",
      .absent = {.eps = 1e-5, .context = 4096},
@@ -370,7 +395,7 @@ static const struct nib_hf_family families[] = {
     {.model_type = "qwen2_moe",
      .arch = "qwen2moe",
      .flags = NIB_HF_RMS | NIB_HF_ROPE,
-     .windows = NIB_HF_IF_USED,
+     .windows = NIB_HF_EVEN_IF_USED,
      .activation = "silu",
      .absent = {.eps = 1e-6, .context = 32768, .window = 4096},
      .prefixes = PREFIXES("model."),
@@ -386,7 +411,7 @@ static const struct nib_hf_family families[] = {
     {.model_type = "qwen3_moe",
      .arch = "qwen3moe",
      .flags = NIB_HF_RMS | NIB_HF_ROPE,
-     .windows = NIB_HF_IF_USED,
+     .windows = NIB_HF_ALL_IF_USED,
      .activation = "silu",
      .absent = {.eps = 1e-6, .context = 32768, .window = 4096},
      .prefixes = PREFIXES("model."),
@@ -394,15 +419,15 @@ static const struct nib_hf_family families[] = {
     {.model_type = "smollm3",
      .arch = "smollm3",
      .flags = NIB_HF_RMS | NIB_HF_ROPE | NIB_HF_TIED,
-     .windows = NIB_HF_IF_USED,
+     .windows = NIB_HF_NAMED_IF_USED,
      .activation = "silu",
-     .absent = {.eps = 1e-6, .context = 32768},
+     .absent = {.eps = 1e-6, .context = 32768, .rope_base = 2000000},
      .extra = read_smollm3,
      .prefixes = PREFIXES("model."),
      .rules = RULES(nib_hf_rules_qkv_pairs, nib_hf_rules_llama_rest)},
     {.model_type = "stablelm",
      .arch = "stablelm",
-     .flags = NIB_HF_ROPE,
+     .flags = NIB_HF_ROPE | NIB_HF_ROPE_IN_PART,
      .activation = "silu",
      .absent = {.eps = 1e-5, .context = 4096, .rotary_part = 0.25},
      .extra = read_stablelm,

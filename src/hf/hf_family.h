@@ -44,14 +44,18 @@ enum {
     NIB_HF_EXPERTS_NORMED = 16, /* weights of the chosen experts add up to 1, whatever it says */
     NIB_HF_TWO_STACKS = 32,     /* encoder and decoder */
     NIB_HF_GELU_IS_TANH = 64,   /* "gelu" means the tanh form */
-    NIB_HF_OWN_HEAD = 128,      /* a head that is there counts, whatever the configuration says */
+    NIB_HF_ROPE_IN_PART = 128,  /* partial_rotary_factor counts */
+    NIB_HF_OWN_HEAD = 256,      /* a head that is there counts, whatever the configuration says */
 };
 
 /* Which layers' windows count where layer_types does not say. */
 enum nib_hf_windows {
     NIB_HF_NO_WINDOW,
     NIB_HF_ALL_LAYERS,
-    NIB_HF_IF_USED, /* use_sliding_window; from max_window_layers on */
+    NIB_HF_IF_USED,       /* use_sliding_window; from max_window_layers on */
+    NIB_HF_EVEN_IF_USED,  /* the same; every second one before max_window_layers */
+    NIB_HF_ALL_IF_USED,   /* the same; all */
+    NIB_HF_NAMED_IF_USED, /* the same; only those of layer_types */
     NIB_HF_EVERY_2ND,
     NIB_HF_ALL_BUT_6TH, /* or another period: sliding_window_pattern */
 };
@@ -74,7 +78,7 @@ struct nib_hf_family {
     /* What absent numbers are; 0: they must be there.  An absent number of key heads is that of
      * heads, an absent rope_theta 10000. */
     struct {
-        double eps, context, heads, kv_heads, d_head, rotary_part, window;
+        double eps, context, heads, kv_heads, d_head, rope_base, rotary_part, window;
     } absent;
     /* Ids that the class has where both files say nothing; start: 0, other ids. */
     struct {

@@ -103,6 +103,8 @@ const struct nib_hf_rule nib_hf_rules_phi[] = {
     {"final_layernorm", "output_norm", NIB_HF_PLAIN},
     {"lm_head", "output", NIB_HF_HEAD},
     {"layers.#.input_layernorm", "blk.#.attn_norm", NIB_HF_PLAIN},
+    {"layers.#.self_attn.q_layernorm", "blk.#.attn_q_norm", NIB_HF_PLAIN},
+    {"layers.#.self_attn.k_layernorm", "blk.#.attn_k_norm", NIB_HF_PLAIN},
     {"layers.#.self_attn.dense", "blk.#.attn_output", NIB_HF_PLAIN},
     {"layers.#.mlp.fc1", "blk.#.ffn_up", NIB_HF_PLAIN},
     {"layers.#.mlp.fc2", "blk.#.ffn_down", NIB_HF_PLAIN},

@@ -35,9 +35,6 @@ static enum nib_status check_heads(struct nib_config_reader *r)
         if (v[NIB_KEY_KEY_LENGTH] > 512)
             return nib_config_fail_key(r, NIB_KEY_KEY_LENGTH, "heads have at most 512 values");
     }
-    if (fmod(v[NIB_KEY_KEY_LENGTH], 2) != 0)
-        return nib_config_fail_key(r, NIB_KEY_KEY_LENGTH,
-                                   "heads must have an even number of values");
     if (v[NIB_KEY_VALUE_LENGTH] != 0 && v[NIB_KEY_VALUE_LENGTH] != v[NIB_KEY_KEY_LENGTH]) {
         snprintf(rule, sizeof(rule), "nibble runs only models where it is attention.key_length, %g",
                  v[NIB_KEY_KEY_LENGTH]);
@@ -88,7 +85,9 @@ static enum nib_status read_scaling(struct nib_config_reader *r, struct nib_conf
                  {"longrope", NIB_SCALING_LONG}};
     const double *v = r->value;
     struct nib_rope *rope = &c->rope[NIB_ROPE_GLOBAL];
-    struct nib_str type = NIB_STR("linear"); /* scale_linear is the older name of its factor */
+    /* Without a word: linear, whose factor has an older name, scale_linear; or files of Phi 3. */
+    struct nib_str type = nib_gguf_find(r->gguf, "rope_factors_long.weight") ? NIB_STR("longrope")
+                                                                             : NIB_STR("linear");
     const enum nib_status status = nib_config_read_string(r, "rope.scaling.type", &type);
     if (status != NIB_OK)
         return status;
@@ -119,7 +118,8 @@ static enum nib_status read_scaling(struct nib_config_reader *r, struct nib_conf
         magnitude *= 0.1 * Sleef_cinz_logd1_u10purec(rope->factor) + 1;
     if (rope->scaling == NIB_SCALING_YARN || rope->scaling == NIB_SCALING_LONG)
         rope->magnitude = (float)magnitude;
-    return NIB_OK;
+    rope->has_whole_bounds = true;
+    return nib_config_read_bool(r, "rope.scaling.yarn_truncate", &rope->has_whole_bounds);
 }
 
 static enum nib_status read_rope(struct nib_config_reader *r, struct nib_config *c)

@@ -8,8 +8,11 @@
 #include "common.h"
 #include "attention_rule.h"
 #include "kernels.h"
+#include "os.h"
 
 struct nib_gguf;
+struct nib_packed;
+struct nib_pack_keeper;
 struct nib_tokenizer;
 struct nib_step;
 
@@ -34,6 +37,7 @@ struct nib_rope {
     float factor;               /* of dynamic and yarn */
     float magnitude;            /* cosine and sine are multiplied by it */
     float beta_fast, beta_slow; /* of yarn */
+    bool has_whole_bounds;      /* of yarn: they are rounded to whole pairs */
     uint32_t n_ctx_original;
     const float *factors; /* [n_rot / 2] that divide the frequencies, or NULL */
     const float *long_factors;
@@ -177,9 +181,10 @@ struct nib_family {
     uint32_t no_rope_period;   /* n > 0: each n-th layer is not rotated */
     float local_rope_base;     /* > 0: layers with a window are rotated by this base */
     uint32_t
-        wide_scale_layers; /* n > 0: models of n layers scale scores by sqrt(n_heads / n_embd) */
-    float alibi_bias;      /* unless the file says otherwise */
-    bool scales_alibi;     /* the bias is scaled as the scores are */
+        wide_scale_layers;  /* n > 0: models of n layers scale scores by sqrt(n_heads / n_embd) */
+    float alibi_bias;       /* unless the file says otherwise */
+    bool scales_alibi;      /* the bias is scaled as the scores are */
+    bool norms_then_clamps; /* q and k: first their norms, then the limit */
     const struct nib_tensor_name *layer_tensors;   /* ends with name NULL */
     const struct nib_tensor_name *encoder_tensors; /* of an encoder's layers; NULL: no encoder */
     bool is_gelu_with_gate;  /* layers with a gate have GELU in place of `activation` */
@@ -218,17 +223,26 @@ struct nib_model {
     struct nib_model *encoder; /* its config, embedding, layers and final norm; NULL: none.  What it
                                   shares lies in the decoder's arena. */
     int32_t *bad_ids;
+    int32_t *end_ids; /* [n_end_ids] of a model without a tokenizer */
+    size_t n_end_ids;
 
-    /* One huge-page arena for all packed weights and small tensors. */
+    /* One arena for all packed weights and small tensors: memory on huge pages, or a part of
+     * packed_file.  See nib_weight_layout(). */
     void *arena;
     size_t arena_bytes;
+    uint64_t layout;
+    struct nib_mapping packed_file; /* without data: the arena is memory */
     struct nib_model_info info;
     /* for nib_model_tensor() and nib_model_metadata() */
     struct nib_tensor_info *tensors;
+    enum nib_type *types; /* that they have in memory */
     size_t n_tensors;
     struct nib_model_text *texts;
     size_t n_texts;
     char *text; /* all strings */
+
+    struct nib_pack_keeper *keeper; /* who writes to the cache (pack_cache.c), or NULL */
+    char *cache_note;
 };
 
 /* config.c: reads and checks; messages name the key, the value and the range. */
@@ -252,8 +266,17 @@ enum nib_status nib_layers_set_rules(struct nib_model *model, const struct nib_g
 
 /* weights.c: checks the shape and type of every tensor the family names, sizes the arena, packs on
  * n_threads threads with progress; fills the numbers of model->info and model->tensors, which
- * nib_facts_from_gguf() made. */
+ * nib_facts_from_gguf() made.  What is `packed` (else NULL) is used where it lies. */
 enum nib_status nib_weights_load(struct nib_model *model, const struct nib_gguf *gguf,
+                                 const struct nib_packed *packed,
                                  const struct nib_model_params *params, struct nib_error *err);
+
+/* model.c: nib_model_open() without the cache.  `loaded` (or NULL) is called when all is there and
+ * the file is still open. */
+typedef enum nib_status nib_loaded_fn(struct nib_model *model, const struct nib_gguf *gguf,
+                                      void *data, struct nib_error *err);
+enum nib_status nib_model_load(struct nib_model **out, const char *path,
+                               const struct nib_model_params *params, nib_loaded_fn *loaded,
+                               void *data, struct nib_error *err);
 
 #endif

@@ -201,7 +201,8 @@ static enum nib_status add_head_norm(struct nib_weight_plan *p,
             p->items[p->n_items - 1].is_rotated = is_rotated;
         return status;
     }
-    if (t->dims[0] != c->d_head) {
+    /* Of one head both are the same, but only whole norms come before limits (layers.c). */
+    if (t->dims[0] != c->d_head || (p->model->family->norms_then_clamps && n_all == c->d_head)) {
         values = whole(n_all);
         norm->is_whole = true;
     }
@@ -415,4 +416,35 @@ enum nib_status nib_weight_plan_make(struct nib_weight_plan *p)
     if (status == NIB_OK)
         status = add_head(p);
     return status == NIB_OK ? check_all_used(p) : status;
+}
+
+/* ---- layout ---------------------------------------------------------------------------------- */
+
+/* FNV-1a */
+static uint64_t hash(uint64_t h, const void *data, size_t n)
+{
+    const uint8_t *bytes = data;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+uint64_t nib_weight_layout(const struct nib_weight_plan *p)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < p->n_items; i++) {
+        const struct nib_weight_item *item = &p->items[i];
+        const struct nib_matrix *m = &item->matrix;
+        const char *pack = item->to_matrix ? nib_pack_info(m->pack)->name : "vector";
+        const uint64_t numbers[] = {
+            item->first_row, item->length,    item->is_rotated, item->n_stacked,
+            item->offset,    m->n_rows,       m->n_cols,        m->n_groups,
+            m->planes.two,   m->planes.one,   m->planes.scale,  m->planes.min,
+            m->planes.super, m->planes.n_bytes,
+        };
+        h = hash(h, item->tensor->name, strlen(item->tensor->name) + 1);
+        h = hash(h, pack, strlen(pack) + 1);
+        h = hash(h, numbers, sizeof(numbers));
+    }
+    return h & INT64_MAX;
 }

@@ -5,6 +5,12 @@
 
 static const struct nib_norm no_norm;
 
+static void clamp_row(float *x, size_t n, float limit)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
+}
+
 /* Norms over whole q and k, and limits: what must be done before heads are looked at one by one. */
 static void adjust_heads(struct nib_step *s, const struct nib_attention_weights *a)
 {
@@ -16,6 +22,7 @@ static void adjust_heads(struct nib_step *s, const struct nib_attention_weights 
         size_t n;
         const struct nib_head_norm *norm;
     } parts[] = {{w->q, n_q, &a->q_norm}, {w->k, n_kv, &a->k_norm}, {w->v, n_kv, NULL}};
+    const bool clamps_last = w->model->family->norms_then_clamps;
     if (!a->q_norm.is_whole && !a->k_norm.is_whole && c->clamp_qkv == 0)
         return;
     size_t begin, end;
@@ -23,15 +30,14 @@ static void adjust_heads(struct nib_step *s, const struct nib_attention_weights 
     for (size_t r = begin; r < end; r++)
         for (size_t i = 0; i < NIB_COUNT(parts); i++) {
             float *x = parts[i].x.data + r * parts[i].x.stride;
-            if (c->clamp_qkv > 0)
-                for (size_t j = 0; j < parts[i].n; j++)
-                    x[j] = x[j] > c->clamp_qkv    ? c->clamp_qkv
-                           : x[j] < -c->clamp_qkv ? -c->clamp_qkv
-                                                  : x[j];
+            if (c->clamp_qkv > 0 && !clamps_last)
+                clamp_row(x, parts[i].n, c->clamp_qkv);
             if (parts[i].norm && parts[i].norm->is_whole) {
                 memcpy(s->row, x, parts[i].n * sizeof(float));
                 nib_step_normalize(s, x, s->row, &parts[i].norm->norm, parts[i].n);
             }
+            if (c->clamp_qkv > 0 && clamps_last)
+                clamp_row(x, parts[i].n, c->clamp_qkv);
         }
     nib_step_barrier(s);
 }

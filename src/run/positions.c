@@ -20,8 +20,12 @@ static double turning_pair(const struct nib_rope *rope, double n_rot, double n)
 static void apply_yarn(float *frequency, const struct nib_rope *rope, size_t n_rot)
 {
     const double n = (double)n_rot;
-    double low = floor(turning_pair(rope, n, rope->beta_fast));
-    double high = ceil(turning_pair(rope, n, rope->beta_slow));
+    double low = turning_pair(rope, n, rope->beta_fast);
+    double high = turning_pair(rope, n, rope->beta_slow);
+    if (rope->has_whole_bounds) {
+        low = floor(low);
+        high = ceil(high);
+    }
     low = low > 0 ? low : 0;
     high = high < n - 1 ? high : n - 1;
     if (high == low)

@@ -323,13 +323,13 @@ enum nib_status nib_hf_added_split(const struct nib_hf_added_tokens *added, bool
         if ((token->is_special && !parses_special) ||
             (token->is_single_word && !stands_alone(part, split->start, start, end)))
             continue;
-        if (token->strips_left)
-            start = strip_left(part, done < start ? done : start, start);
+        if (token->strips_left) /* what the one before has taken is gone */
+            start = done < start ? strip_left(part, done, start) : done;
         if (token->strips_right)
             end = strip_right(part, end);
         if (done < start)
             status = nib_hf_push_slice(out, split, done, start, err);
-        if (status == NIB_OK)
+        if (status == NIB_OK && start < end)
             status = push_token(out, token->id, err);
         done = end;
     }

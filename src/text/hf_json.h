@@ -51,9 +51,11 @@ struct nib_hf_pattern;
 enum nib_status nib_hf_part_pattern(const struct nib_hf_part *part, const char *key,
                                     struct nib_hf_pattern **out, struct nib_error *err);
 
+/* Data NULL: it is no string. */
 static inline struct nib_str nib_hf_string(yyjson_val *value)
 {
-    return (struct nib_str){yyjson_get_str(value), yyjson_get_len(value)};
+    return (struct nib_str){yyjson_get_str(value),
+                            yyjson_is_str(value) ? yyjson_get_len(value) : 0};
 }
 
 /* A copy that free() releases. */

@@ -78,7 +78,7 @@ static enum nib_status add_special(struct processing *p, const struct nib_hf_par
     size_t i, max;
     yyjson_arr_foreach(ids, i, max, id)
     {
-        int32_t number;
+        int32_t number = 0;
         enum nib_status status = check_id(p, part, id, &number, err);
         if (status == NIB_OK)
             status = push(out, number, err);

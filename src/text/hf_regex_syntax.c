@@ -16,12 +16,13 @@
 #define NOT_SPACE "\\S\\x{180E}" /* which is a blank to PCRE2 alone */
 #define HEX       "0-9A-Fa-f"
 #define ANY       "(?s:.)"
+#define WORD      NIB_REGEX_WORD "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}" /* with ² ³ ¹ ¼ ½ ¾ */
 #define WORD_BORDER                                                                                \
-    "(?<=[" NIB_REGEX_WORD "])(?![" NIB_REGEX_WORD "])|"                                           \
-    "(?<![" NIB_REGEX_WORD "])(?=[" NIB_REGEX_WORD "])"
+    "(?<=[" WORD "])(?![" WORD "])|"                                                               \
+    "(?<![" WORD "])(?=[" WORD "])"
 #define NO_BORDER                                                                                  \
-    "(?<=[" NIB_REGEX_WORD "])(?=[" NIB_REGEX_WORD "])|"                                           \
-    "(?<![" NIB_REGEX_WORD "])(?![" NIB_REGEX_WORD "])"
+    "(?<=[" WORD "])(?=[" WORD "])|"                                                               \
+    "(?<![" WORD "])(?![" WORD "])"
 
 struct translation {
     struct nib_str source;
@@ -90,9 +91,11 @@ static const struct {
     {"digit", "\\p{Nd}"},
     {"lower", "\\p{Lowercase}"},
     {"upper", "\\p{Uppercase}"},
-    {"punct", "\\p{P}$+<=>\\^`|~"},
+    {"graph", "\\p{L}\\p{M}\\p{N}\\p{P}\\p{S}\\p{Cf}\\p{Co}"},
+    {"print", "\\p{L}\\p{M}\\p{N}\\p{P}\\p{S}\\p{Cf}\\p{Co}\\p{Zs}"},
+    {"punct", "\\p{P}"},
     {"space", NIB_REGEX_SPACE},
-    {"word", NIB_REGEX_WORD},
+    {"word", WORD},
     {"xdigit", HEX},
     {"letter", "\\p{L}"},
     {"uppercaseletter", "\\p{Lu}"},
@@ -243,8 +246,8 @@ static bool read_class_escape(struct translation *t, struct union_ *u)
         const char *ranges;
     } sets[] = {{'s', false, NIB_REGEX_SPACE},
                 {'S', false, NOT_SPACE},
-                {'w', false, NIB_REGEX_WORD},
-                {'W', true, NIB_REGEX_WORD},
+                {'w', false, WORD},
+                {'W', true, WORD},
                 {'d', false, "\\p{Nd}"},
                 {'D', false, "\\P{Nd}"},
                 {'h', false, HEX},
@@ -307,7 +310,10 @@ static bool read_posix_class(struct translation *t, struct union_ *u)
     const bool is_negated = peek(t, 2) == '^';
     const size_t start = t->i + 2 + is_negated;
     struct nib_buffer inside = {0};
-    put_property(t, &inside, (struct nib_str){t->source.data + start, end - start});
+    const struct nib_str name = {t->source.data + start, end - start};
+    put_property(t, &inside, name);
+    if (nib_str_equal(name, NIB_STR("punct"))) /* but not \p{Punct} */
+        put_text(t, &inside, "\\p{S}");
     if (is_negated)
         put_expression(t, u, "[^", &inside, "]");
     else
@@ -415,8 +421,8 @@ static void translate_escape(struct translation *t)
         const char *text;
     } table[] = {{'s', "[" NIB_REGEX_SPACE "]"},
                  {'S', "[" NOT_SPACE "]"},
-                 {'w', "[" NIB_REGEX_WORD "]"},
-                 {'W', "[^" NIB_REGEX_WORD "]"},
+                 {'w', "[" WORD "]"},
+                 {'W', "[^" WORD "]"},
                  {'d', "\\p{Nd}"},
                  {'D', "\\P{Nd}"},
                  {'h', "[" HEX "]"},
@@ -448,16 +454,10 @@ static void translate_escape(struct translation *t)
     } else if (c == 'Q') { /* literal text, which may have anything in it */
         t->i += 2;
         while (peek(t, 0) >= 0 && !follows(t, "\\E")) {
-            put_text(t, t->out, (unsigned char)peek(t, 0) < 0x80 ? "\\x{" : "");
-            if (peek(t, 0) < 0x80) {
-                static const char digits[] = "0123456789ABCDEF";
-                const char hex[2] = {digits[peek(t, 0) >> 4], digits[peek(t, 0) & 15]};
-                put(t, t->out, hex, 2);
-                put_text(t, t->out, "}");
-                t->i++;
-            } else {
-                copy(t, t->out, character_length(t));
-            }
+            const unsigned c0 = (unsigned)peek(t, 0);
+            const bool is_sign = c0 < 0x80 && !nib_hf_is_word(c0) && c0 > ' ';
+            put_text(t, t->out, is_sign ? "\\" : "");
+            copy(t, t->out, character_length(t));
         }
         t->i += peek(t, 0) >= 0 ? 2 : 0;
     } else {

@@ -111,6 +111,8 @@ bool nib_hf_is_nonspacing(uint32_t c)
 bool nib_hf_is_other(uint32_t c)
 {
     const utf8proc_category_t k = category(c);
+    if (c == 0x890 || c == 0x891 || c == 0x8E2 || c == 0x110CD || (c >= 0x13430 && c <= 0x1343F))
+        return false; /* younger than the tables of the tokenizers library */
     return k == UTF8PROC_CATEGORY_CC || k == UTF8PROC_CATEGORY_CF || k == UTF8PROC_CATEGORY_CO ||
            k == UTF8PROC_CATEGORY_CS;
 }

@@ -32,6 +32,22 @@ static enum nib_status reserve(struct nib_hf_work *work, size_t n, struct nib_er
     return NIB_OK;
 }
 
+/*
+ * Characters younger than the tables of the tokenizers library (Unicode 9), which leaves them as
+ * they are.
+ */
+static bool is_too_young(uint32_t c)
+{
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {{0x32FF, 0x32FF},   {0xA7F2, 0xA7F4},   {0xAB69, 0xAB69},   {0x10781, 0x107BA},
+                  {0x11938, 0x11938}, {0x1E030, 0x1E06D}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9}};
+    for (size_t i = 0; i < NIB_COUNT(ranges); i++)
+        if (c >= ranges[i].first && c <= ranges[i].last)
+            return true;
+    return false;
+}
+
 /* Into work->characters; *n_origin of them come of the text's n_origin bytes. */
 static enum nib_status decompose(enum nib_hf_form form, struct nib_hf_work *work,
                                  const struct nib_hf_text *in, size_t *n_out, size_t *n_origin,
@@ -48,7 +64,7 @@ static enum nib_status decompose(enum nib_hf_form form, struct nib_hf_work *work
             return status;
         const bool is_origin = i < in->n_origin;
         const uint32_t c = nib_hf_next(text, &i);
-        if (c < 0x80) {
+        if (c < 0x80 || (c >= 0x32FF && is_too_young(c))) {
             work->characters[n++] = (int32_t)c;
         } else {
             int boundary = 0;

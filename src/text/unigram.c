@@ -21,7 +21,8 @@ struct nib_unigram {
     struct nib_trie trie;
     double unk_score, max_score;
     int32_t byte_id[256]; /* -1: none */
-    /* No token has a ▁ after another character: so text may be cut before each such ▁. */
+    /* No token has a ▁ after another character, and ▁ is known: so text may be cut before each such
+     * ▁. */
     bool cuts_at_bars;
 };
 
@@ -48,7 +49,8 @@ static enum nib_status add_tokens(struct nib_unigram *u, struct nib_error *err)
     size_t n = 0;
     double min_score = 0, max_score = 0;
     bool has_normal = false;
-    u->cuts_at_bars = true;
+    const int32_t bar_id = nib_vocabulary_find(v, NIB_BAR, NIB_BAR_LEN);
+    u->cuts_at_bars = bar_id >= 0 && is_found_in_text(v, (size_t)bar_id);
     for (size_t i = 0; i < v->n_tokens; i++) {
         if (!is_found_in_text(v, i))
             continue;
@@ -164,26 +166,36 @@ static bool has_bytes(const struct nib_unigram *u, struct nib_str text)
     return has_all;
 }
 
+/* For text that no token covers; `is_fused`: the unknown token stands there already. */
+static bool push_unknown(const struct nib_unigram *u, struct nib_str text, bool *is_fused,
+                         struct nib_ids *ids)
+{
+    bool is_fine = true;
+    if (has_bytes(u, text)) {
+        for (size_t i = text.len; i-- > 0 && is_fine;)
+            is_fine = nib_ids_push(ids, u->byte_id[(uint8_t)text.data[i]]);
+        *is_fused = false;
+        return is_fine;
+    }
+    if (u->options.unk_id >= 0 && !*is_fused)
+        is_fine = nib_ids_push(ids, u->options.unk_id);
+    *is_fused = true;
+    return is_fine;
+}
+
 /* The best way from its end to its start; `ids` get it in that order. */
 static bool push_backwards(const struct nib_unigram *u, const struct nib_best *best,
                            struct nib_str text, struct nib_ids *ids)
 {
-    bool is_before_unknown = false;
+    bool is_fused = false;
     for (size_t end = text.len, start; end > 0; end = start) {
         start = best[end].start;
-        const struct nib_str part = {text.data + start, end - start};
         const bool is_unknown = best[end].id == UNKNOWN_PART;
-        bool is_fine = true;
-        if (!is_unknown)
-            is_fine = nib_ids_push(ids, best[end].id);
-        else if (has_bytes(u, part))
-            for (size_t i = part.len; i-- > 0 && is_fine;)
-                is_fine = nib_ids_push(ids, u->byte_id[(uint8_t)part.data[i]]);
-        else if (u->options.unk_id >= 0 && !is_before_unknown)
-            is_fine = nib_ids_push(ids, u->options.unk_id);
-        if (!is_fine)
+        if (is_unknown
+                ? !push_unknown(u, (struct nib_str){text.data + start, end - start}, &is_fused, ids)
+                : !nib_ids_push(ids, best[end].id))
             return false;
-        is_before_unknown = is_unknown;
+        is_fused = is_fused && is_unknown;
     }
     return true;
 }

@@ -1,8 +1,11 @@
 /*
- * Any bytes as text, for each pre-tokenizer and both kinds, on small vocabularies that have all
- * bytes: encoding succeeds, its ids decode to the same bytes, and a stream of them is valid UTF-8.
- * The first byte of the input chooses the tokenizer and the flags.
+ * Any bytes as text, for each pre-tokenizer and kind, on small vocabularies that have all bytes:
+ * encoding succeeds, its ids decode (to the same bytes, where the kind keeps them), and a stream of
+ * them is valid UTF-8.  The first two bytes of the input choose the tokenizer and the flags; one
+ * choice is to take the rest as a map of characters.
  */
+#include "charsmap.h"
+#include "split_patterns.h"
 #include "utf8.h"
 #include "vocabulary_builder.h"
 
@@ -16,7 +19,7 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static const char *const pre_tokenizers[] = {"gpt-2", "smollm", "llama-bpe", "qwen2"};
+#define MAX_PRE_TOKENIZERS 128
 static const char *const bpe_words[] = {"Ġa", "ab",    "the",   "th",  "Ġthe", "ĊĊ",
                                         "12", "ĠĠ",    "ðŁ",    "ðŁĳ", "âĢ",   "<x>",
                                         "<x", "<xyz>", "<|u|>", "'s",  "ĠĠĠĠ"};
@@ -25,9 +28,12 @@ static const char *const bpe_merges[] = {"Ġ Ġ",  "t h", "th e", "Ġ the", "Ġ 
                                          "ðŁ ĳ", "â Ģ", "1 2",  "Ċ Ċ",   "' s", "ĠĠ ĠĠ"};
 static const char *const spm_words[] = {"▁", "a",   "b",   "▁a",   "ab", "▁▁", "▁▁▁▁", "é",
                                         "👍", "<s>", "<u>", "▁the", "th", "t",  "h",    "the"};
+static const char *const spm_merges[] = {"▁ a", "a b", "▁ ▁", "▁▁ ▁▁", "t h"};
 static const int32_t spm_word_types[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 4, 1, 1, 1, 1, 1};
 
-static struct nib_tokenizer *tokenizers[NIB_COUNT(pre_tokenizers) + 2];
+static struct nib_tokenizer *tokenizers[MAX_PRE_TOKENIZERS + 8];
+static bool keeps_bytes[NIB_COUNT(tokenizers)];
+static size_t n_tokenizers;
 
 static char texts[N_LETTERS][8];
 static const char *tokens[N_LETTERS + 32];
@@ -73,12 +79,18 @@ static void make_bytes(void)
     }
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+static void add_tokenizer(struct gguf_builder *b, bool keeps)
 {
-    (void)argc;
-    (void)argv;
-    struct gguf_builder b;
     struct nib_error err;
+    REQUIRE(n_tokenizers < NIB_COUNT(tokenizers));
+    keeps_bytes[n_tokenizers] = keeps;
+    REQUIRE(vocabulary_open(&tokenizers[n_tokenizers++], b, &err) == NIB_OK);
+}
+
+/* One of each pattern. */
+static void add_bpe(void)
+{
+    struct gguf_builder b;
     struct vocabulary v = {.model = "gpt2",
                            .tokens = tokens,
                            .types = types,
@@ -86,20 +98,52 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
                            .n_merges = NIB_COUNT(bpe_merges)};
     make_letters();
     v.n_tokens = add_words(bpe_words, bpe_word_types, NIB_COUNT(bpe_words));
-    for (size_t i = 0; i < NIB_COUNT(pre_tokenizers); i++) {
-        v.pre = pre_tokenizers[i];
+    const struct nib_split_pattern *last = NULL;
+    const struct nib_split_row *row;
+    for (size_t i = 0; (row = nib_split_row_at(i)) != NULL; i++) {
+        if (row->pattern == last)
+            continue;
+        last = row->pattern;
+        v.pre = row->traits.name;
         vocabulary_put(&v, &b);
-        REQUIRE(vocabulary_open(&tokenizers[i], &b, &err) == NIB_OK);
+        add_tokenizer(&b, true);
     }
+}
+
+static void add_others(void)
+{
+    struct gguf_builder b;
     make_bytes();
-    v = (struct vocabulary){.model = "llama", .tokens = tokens, .types = types, .scores = scores};
+    struct vocabulary v = {.model = "llama", .tokens = tokens, .types = types, .scores = scores};
     v.n_tokens = add_words(spm_words, spm_word_types, NIB_COUNT(spm_words));
     for (size_t i = 0; i < 2; i++) {
         vocabulary_put(&v, &b);
         gguf_add_bool(&b, "tokenizer.ggml.add_space_prefix", i == 0);
         gguf_add_u32(&b, "tokenizer.ggml.bos_token_id", N_LETTERS + 9);
-        REQUIRE(vocabulary_open(&tokenizers[NIB_COUNT(pre_tokenizers) + i], &b, &err) == NIB_OK);
+        add_tokenizer(&b, true);
     }
+    v.model = "t5";
+    for (size_t i = 0; i < 2; i++) {
+        vocabulary_put(&v, &b);
+        gguf_add_bool(&b, "tokenizer.ggml.remove_extra_whitespaces", i == 0);
+        add_tokenizer(&b, false);
+    }
+    v.model = "bert";
+    vocabulary_put(&v, &b);
+    add_tokenizer(&b, false);
+    v.model = "gemma4";
+    v.merges = spm_merges;
+    v.n_merges = NIB_COUNT(spm_merges);
+    vocabulary_put(&v, &b);
+    add_tokenizer(&b, true);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    add_bpe();
+    add_others();
     return 0;
 }
 
@@ -127,17 +171,37 @@ static void check_stream(const struct nib_tokenizer *t, const int32_t *ids, size
     nib_text_stream_free(stream);
 }
 
+/* A map that is refused, or one that can be used. */
+static void check_charsmap(const uint8_t *data, size_t n)
+{
+    struct nib_charsmap *map;
+    struct nib_str replacement;
+    if (nib_charsmap_create(&map, data, n, "map", NULL) != NIB_OK)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        const struct nib_str text = {(const char *)data + i, n - i};
+        REQUIRE(nib_charsmap_shortest(map, text, &replacement) <=
+                nib_charsmap_longest(map, text, &replacement));
+    }
+    nib_charsmap_free(map);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    if (n == 0)
+    if (n < 2)
         return 0;
-    const struct nib_tokenizer *t = tokenizers[(data[0] & 0x3F) % NIB_COUNT(tokenizers)];
-    const unsigned flags = (data[0] & 0x80) != 0 ? NIB_PARSE_SPECIAL : 0;
-    const bool is_spm = strcmp(nib_tokenizer_info(t)->kind, "sentencepiece") == 0;
+    const size_t i = data[0] % (n_tokenizers + 1);
+    const unsigned flags = (data[1] & 1) != 0 ? NIB_PARSE_SPECIAL : 0;
+    data += 2;
+    n -= 2;
+    if (i == n_tokenizers) {
+        check_charsmap(data, n);
+        return 0;
+    }
+    const struct nib_tokenizer *t = tokenizers[i];
     /* An exact copy, so that a byte read past its end is seen. */
-    char *text = malloc(n);
-    memcpy(text, data + 1, n - 1);
-    n--;
+    char *text = malloc(n + (n == 0));
+    memcpy(text, data, n);
 
     int32_t *ids;
     size_t n_ids, n_out;
@@ -145,9 +209,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     REQUIRE(nib_tokenizer_encode(t, (struct nib_str){text, n}, flags, &ids, &n_ids, NULL) ==
             NIB_OK);
     REQUIRE(nib_tokenizer_decode(t, ids, n_ids, flags, &out, &n_out, NULL) == NIB_OK);
-    if (is_spm)
+    if (nib_tokenizer_info(t)->pre_tokenizer[0] == 0 ||
+        strcmp(nib_tokenizer_info(t)->pre_tokenizer, "gemma4") == 0)
         n = blanks_for_bars(text, n);
-    REQUIRE(n_out == n && memcmp(out, text, n) == 0);
+    if (keeps_bytes[i])
+        REQUIRE(n_out == n && memcmp(out, text, n) == 0);
     check_stream(t, ids, n_ids);
     free(ids);
     free(out);

@@ -41,5 +41,6 @@ const struct nib_family nib_family_olmoe = {
     .name = "olmoe",
     .norm = NIB_NORM_RMS,
     .activation = NIB_ACTIVATION_SILU,
+    .norms_then_clamps = true,
     .layer_tensors = experts,
 };
