@@ -21,7 +21,7 @@ struct maker {
     struct nib_sp_model model; /* of the file */
     struct nib_sp_model made;
     yyjson_doc *vocab;
-    char (*names)[24]; /* of pieces that no file has */
+    char (*names)[32]; /* of pieces that no file has */
 };
 
 /* ---- pieces by text -------------------------------------------------------------------------- */
