@@ -486,6 +486,80 @@ NIB_API size_t nib_top_logprobs(const float *logits, size_t n_vocab, size_t n,
 /* The id of the largest logit, the lowest such id. */
 NIB_API int32_t nib_argmax(const float *logits, size_t n_vocab);
 
+/* ---- beam search ---------------------------------------------------------------------------- */
+
+enum nib_beam_rule {
+    /* transformers' search: sequences that end leave the beams for a list of the best n_beams. */
+    NIB_BEAMS_HF,
+    /* Sequences that end stay among the n_beams and compete with the others by score. */
+    NIB_BEAMS_TEXTBOOK,
+};
+
+/* When the search of NIB_BEAMS_HF is over, besides at the maximum length. */
+enum nib_early_stopping {
+    NIB_STOP_WHEN_WORSE, /* n_beams have ended and the best that runs scores less than the worst */
+    NIB_STOP_AT_ONCE,    /* n_beams have ended */
+    NIB_STOP_NEVER,      /* as the first, by the best score that could still be reached */
+};
+
+struct nib_hypothesis {
+    const int32_t *ids; /* [n_ids] generated: without the prefix, with the end */
+    size_t n_ids;
+    double sum; /* of log-probabilities */
+    double score;
+    bool is_ended; /* by an end id, not by the maximum length */
+};
+
+struct nib_beam_params {
+    uint32_t n_beams; /* 1..256; default 4 */
+    uint32_t n_best;  /* hypotheses to give, at most n_beams; default 1 */
+    uint32_t max_new; /* ids that are generated at most, the end included; default 128 */
+    enum nib_beam_rule rule;
+    enum nib_early_stopping early_stopping;
+    /* A score is the sum of log-probabilities / (number of generated ids)^length_penalty; default 1
+     */
+    double length_penalty;
+    double repeat_penalty;    /* over all ids so far: log-probabilities are multiplied; 1: off */
+    uint32_t no_repeat_ngram; /* n > 0: no n ids come twice in a row of the output or prefix */
+    uint32_t min_new;         /* no end before this many other ids; default 0 */
+    /* Beams in groups, which avoid what earlier groups take in a step: log-probability -
+     * diversity_penalty for each of their beams that took the id (Vijayakumar et al. 2018). */
+    uint32_t n_groups; /* divides n_beams; default 1 */
+    double diversity_penalty;
+    const int32_t *bad_ids; /* never chosen, beside the model's own */
+    size_t n_bad_ids;
+    bool ignores_end; /* end ids are ids as others */
+    /* Each step, with all beams of `input`, best first: before the step they are what is extended.
+     * May be NULL. */
+    void (*on_step)(void *data, size_t input, size_t step, const struct nib_hypothesis *beams,
+                    size_t n_beams);
+    void *data;
+};
+
+/* What to continue; the i-th uses sequences [i * n_beams, (i + 1) * n_beams) of the context, which
+ * are emptied, and source i of a model with an encoder. */
+struct nib_beam_input {
+    const int32_t *prefix; /* not generated, not counted: a prompt, or start ids */
+    size_t n_prefix;
+};
+
+struct nib_beam_output {
+    struct nib_hypothesis *best; /* [n_best], best first; fewer where fewer were found */
+    size_t n_best;
+};
+
+NIB_API void nib_beam_params_init(struct nib_beam_params *params);
+
+/*
+ * Search all inputs together; each finds what it would alone.  The context has n_inputs * n_beams
+ * sequences and as many logits.  out[n_inputs] is to be released with nib_beam_outputs_free().
+ */
+NIB_API enum nib_status nib_beam_search(struct nib_context *context, const struct nib_model *model,
+                                        const struct nib_beam_params *params,
+                                        const struct nib_beam_input *inputs, size_t n_inputs,
+                                        struct nib_beam_output *out, struct nib_error *err);
+NIB_API void nib_beam_outputs_free(struct nib_beam_output *outputs, size_t n);
+
 /* ---- quantising model files ----------------------------------------------------------------- */
 
 struct nib_quantize_tensor {

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_PATH = 4096, MAX_END_IDS = 1024 };
+enum { MAX_PATH = 4096 };
 
 struct reader {
     struct nib_gguf_image *image;
@@ -88,48 +88,6 @@ static enum nib_status put_template(const struct reader *r)
     return status;
 }
 
-/* ---- ends of text ---------------------------------------------------------------------------- */
-
-static enum nib_status put_ends(const struct reader *r, yyjson_val *ids, const char *path)
-{
-    int32_t list[MAX_END_IDS];
-    size_t n = 0;
-    yyjson_val *id = yyjson_is_arr(ids) ? yyjson_arr_get_first(ids) : ids;
-    const size_t n_all = yyjson_is_arr(ids) ? yyjson_arr_size(ids) : 1;
-    for (size_t i = 0; i < n_all; i++, id = unsafe_yyjson_get_next(id)) {
-        if (!yyjson_is_uint(id) || yyjson_get_uint(id) > INT32_MAX || n == MAX_END_IDS)
-            return nib_fail(r->err, NIB_ERROR_FILE,
-                            "%s: eos_token_id must be an id or a list of at most %d of them; get "
-                            "the file again from its publisher",
-                            path, MAX_END_IDS);
-        list[n++] = (int32_t)yyjson_get_uint(id);
-    }
-    if (n > 0)
-        nib_gguf_put_array(r->image, "nibble.eos_token_ids", NIB_GGUF_I32, list, n);
-    return NIB_OK;
-}
-
-/* generation_config.json knows better than config.json. */
-static enum nib_status read_ends(const struct reader *r)
-{
-    static const struct nib_json_limits limits = {1 << 24, 1 << 20, 32};
-    char path[MAX_PATH];
-    yyjson_doc *doc = NULL;
-    enum nib_status status = NIB_OK;
-    if (find_file(r, "generation_config.json", path))
-        status = nib_json_open(&doc, path, &limits, r->err);
-    if (status != NIB_OK)
-        return status;
-    yyjson_val *ids = yyjson_obj_get(yyjson_doc_get_root(doc), "eos_token_id");
-    const bool is_there = ids && !yyjson_is_null(ids);
-    if (!is_there)
-        ids = nib_hf_find(r->config, "eos_token_id");
-    if (ids)
-        status = put_ends(r, ids, is_there ? path : r->config->path);
-    yyjson_doc_free(doc);
-    return status;
-}
-
 /* ---- all ------------------------------------------------------------------------------------- */
 
 /* The last part of the path; of the hub's cache, "models--OWNER--NAME/snapshots/REVISION", NAME. */
@@ -167,9 +125,5 @@ enum nib_status nib_hf_texts_read(struct nib_gguf_image *image, const char *fold
         status = put_file(&r, "tokenizer_config.json", "nibble.tokenizer.config", true);
     if (status == NIB_OK && !find_file(&r, "tokenizer.json", path))
         status = put_file(&r, model_name(config), "nibble.tokenizer.model", false);
-    if (status == NIB_OK)
-        status = put_template(&r);
-    if (status == NIB_OK)
-        status = read_ends(&r);
-    return status;
+    return status == NIB_OK ? put_template(&r) : status;
 }

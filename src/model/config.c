@@ -211,8 +211,9 @@ static void read_scales(const struct nib_config_reader *r, struct nib_config *c)
     c->residual_scale = (float)v[NIB_KEY_RESIDUAL_SCALE];
     c->logit_scale =
         (float)(f->divides_logits ? 1 / v[NIB_KEY_LOGIT_SCALE] : v[NIB_KEY_LOGIT_SCALE]);
-    if (f->scales_tied_logits && v[NIB_KEY_LOGIT_SCALE] == 1 &&
-        !nib_gguf_find(r->gguf, "output.weight"))
+    char name[NIB_MAX_KEY];
+    if (f->scales_tied_logits && !nib_gguf_find(r->gguf, "output.weight") &&
+        !nib_gguf_has(r->gguf, nib_config_key_name(r, "logit_scale", name)))
         c->logit_scale = 1 / sqrtf((float)c->n_embd);
     c->score_cap = (float)v[NIB_KEY_SCORE_CAP];
     c->logit_cap = (float)v[NIB_KEY_LOGIT_CAP];

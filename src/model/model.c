@@ -80,6 +80,50 @@ static enum nib_status read_id(const struct nib_model *model, const struct nib_g
     return NIB_OK;
 }
 
+/* An array of such ids; none if the file has none. */
+static enum nib_status read_ids(const struct nib_model *model, const struct nib_gguf *gguf,
+                                const char *key, int32_t **out, size_t *n_out,
+                                struct nib_error *err)
+{
+    size_t n;
+    if (!nib_gguf_ints(gguf, key, &n) || n == 0)
+        return NIB_OK;
+    int64_t *ids = malloc(n * sizeof(*ids));
+    *out = malloc(n * sizeof(**out));
+    if (!ids || !*out) {
+        free(ids);
+        return nib_fail_memory(err, n * sizeof(*ids), "ids");
+    }
+    nib_gguf_copy_ints(gguf, key, ids);
+    enum nib_status status = NIB_OK;
+    for (size_t i = 0; i < n && status == NIB_OK; i++) {
+        (*out)[i] = (int32_t)ids[i];
+        if (ids[i] < 0 || ids[i] >= model->config.n_vocab)
+            status =
+                nib_fail(err, NIB_ERROR_FILE,
+                         "%s: %s: %lld is no id of the vocabulary, expected 0 to %u; get the "
+                         "file again",
+                         nib_gguf_path(gguf), key, (long long)ids[i], model->config.n_vocab - 1);
+    }
+    free(ids);
+    *n_out = n;
+    return status;
+}
+
+/* What ends an answer of a model without a tokenizer. */
+static enum nib_status read_ends(struct nib_model *model, const struct nib_gguf *gguf,
+                                 struct nib_error *err)
+{
+    enum nib_status status =
+        read_id(model, gguf, "tokenizer.ggml.eos_token_id", &model->info.eos_id, err);
+    if (status == NIB_OK)
+        status =
+            read_ids(model, gguf, "nibble.eos_token_ids", &model->end_ids, &model->n_end_ids, err);
+    if (status == NIB_OK && model->info.eos_id < 0 && model->n_end_ids > 0)
+        model->info.eos_id = model->end_ids[0];
+    return status;
+}
+
 static enum nib_status open_tokenizer(struct nib_model *model, const struct nib_gguf *gguf,
                                       struct nib_error *err)
 {
@@ -89,7 +133,7 @@ static enum nib_status open_tokenizer(struct nib_model *model, const struct nib_
     for (size_t i = 0; i < NIB_COUNT(keys); i++)
         has_tokenizer |= nib_gguf_has(gguf, keys[i]);
     if (!has_tokenizer)
-        return read_id(model, gguf, "tokenizer.ggml.eos_token_id", &model->info.eos_id, err);
+        return read_ends(model, gguf, err);
     const enum nib_status status = nib_tokenizer_from_gguf(&model->tokenizer, gguf, err);
     if (status != NIB_OK)
         return status;
@@ -136,36 +180,6 @@ static void fill_info(struct nib_model *model)
     info->adds_eos = t->adds_eos;
 }
 
-static enum nib_status read_bad_ids(struct nib_model *model, const struct nib_gguf *gguf,
-                                    struct nib_error *err)
-{
-    static const char key[] = "nibble.bad_token_ids";
-    size_t n;
-    if (!nib_gguf_ints(gguf, key, &n) || n == 0)
-        return NIB_OK;
-    int64_t *ids = malloc(n * sizeof(*ids));
-    model->bad_ids = malloc(n * sizeof(*model->bad_ids));
-    if (!ids || !model->bad_ids) {
-        free(ids);
-        return nib_fail_memory(err, n * sizeof(*ids), "ids");
-    }
-    nib_gguf_copy_ints(gguf, key, ids);
-    enum nib_status status = NIB_OK;
-    for (size_t i = 0; i < n && status == NIB_OK; i++) {
-        model->bad_ids[i] = (int32_t)ids[i];
-        if (ids[i] < 0 || ids[i] >= model->config.n_vocab)
-            status =
-                nib_fail(err, NIB_ERROR_FILE,
-                         "%s: %s: %lld is no id of the vocabulary, expected 0 to %u; get the "
-                         "file again",
-                         nib_gguf_path(gguf), key, (long long)ids[i], model->config.n_vocab - 1);
-    }
-    free(ids);
-    model->info.bad_ids = model->bad_ids;
-    model->info.n_bad_ids = n;
-    return status;
-}
-
 /* What decoding begins and ends with. */
 static enum nib_status read_decoder_ids(struct nib_model *model, const struct nib_gguf *gguf,
                                         struct nib_error *err)
@@ -183,7 +197,11 @@ static enum nib_status read_decoder_ids(struct nib_model *model, const struct ni
     if (status == NIB_OK)
         status = read_id(model, gguf, "nibble.forced_eos_token_id", &info->forced_eos_id, err);
     info->has_encoder = true;
-    return status == NIB_OK ? read_bad_ids(model, gguf, err) : status;
+    if (status == NIB_OK)
+        status =
+            read_ids(model, gguf, "nibble.bad_token_ids", &model->bad_ids, &info->n_bad_ids, err);
+    info->bad_ids = model->bad_ids;
+    return status;
 }
 
 static enum nib_status add_encoder(struct nib_model *model, const struct nib_gguf *gguf,
@@ -297,6 +315,7 @@ void nib_model_close(struct nib_model *model)
     nib_distance_bias_free(model);
     free(model->slopes);
     free(model->bad_ids);
+    free(model->end_ids);
     free(model->layers);
     free(model);
 }
@@ -376,8 +395,12 @@ const char *nib_token_name(const struct nib_model *model, int32_t id)
 
 bool nib_token_is_end(const struct nib_model *model, int32_t id)
 {
-    return model->tokenizer ? nib_tokenizer_is_end(model->tokenizer, id)
-                            : id >= 0 && id == model->info.eos_id;
+    if (model->tokenizer)
+        return nib_tokenizer_is_end(model->tokenizer, id);
+    bool is_end = id >= 0 && id == model->info.eos_id;
+    for (size_t i = 0; i < model->n_end_ids; i++)
+        is_end |= id == model->end_ids[i];
+    return is_end;
 }
 
 enum nib_status nib_text_stream_create(struct nib_text_stream **out, const struct nib_model *model,

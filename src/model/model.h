@@ -223,6 +223,8 @@ struct nib_model {
     struct nib_model *encoder; /* its config, embedding, layers and final norm; NULL: none.  What it
                                   shares lies in the decoder's arena. */
     int32_t *bad_ids;
+    int32_t *end_ids; /* [n_end_ids] of a model without a tokenizer */
+    size_t n_end_ids;
 
     /* One arena for all packed weights and small tensors: memory on huge pages, or a part of
      * packed_file.  See nib_weight_layout(). */

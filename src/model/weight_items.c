@@ -201,7 +201,8 @@ static enum nib_status add_head_norm(struct nib_weight_plan *p,
             p->items[p->n_items - 1].is_rotated = is_rotated;
         return status;
     }
-    if (t->dims[0] != c->d_head) {
+    /* Of one head both are the same, but only whole norms come before limits (layers.c). */
+    if (t->dims[0] != c->d_head || (p->model->family->norms_then_clamps && n_all == c->d_head)) {
         values = whole(n_all);
         norm->is_whole = true;
     }
