@@ -193,7 +193,8 @@ static int print_json(const struct nib_model *model, const struct nib_answer *an
     else
         yyjson_mut_obj_add_val(doc, root, "ids",
                                yyjson_mut_arr_with_sint32(doc, answer->ids, answer->n_ids));
-    yyjson_mut_obj_add_strncpy(doc, root, "text", text.data ? text.data : "", text.n_bytes);
+    if (*nib_model_info(model)->tokenizer)
+        yyjson_mut_obj_add_strncpy(doc, root, "text", text.data ? text.data : "", text.n_bytes);
     yyjson_mut_val *logprobs = yyjson_mut_obj_add_arr(doc, root, "logprobs");
     double score = 0;
     for (size_t i = 0; i < answer->n_ids; i++) {
@@ -317,6 +318,31 @@ static int run_answers(struct job *job, size_t first, size_t n, struct nib_answe
     return NIB_EXIT_OK;
 }
 
+/* Where positions depend on the size of the context, each prompt has one as large as it needs: its
+ * answer is then the same whatever is run beside it. */
+static bool has_own_contexts(const struct nib_model *model)
+{
+    return nib_model_info(model)->scales_by_context && nib_settings.n_ctx == 0 &&
+           args.n_predict >= 0;
+}
+
+static int fit_context(struct job *job, size_t list)
+{
+    const uint32_t n_ctx_train = nib_model_info(job->model)->n_ctx_train;
+    const uint64_t needed =
+        job->prompts->starts[list + 1] - job->prompts->starts[list] + (uint64_t)args.n_predict;
+    const uint32_t n_ctx = needed < n_ctx_train ? (uint32_t)needed : n_ctx_train;
+    if (!has_own_contexts(job->model) || nib_context_info(job->context)->n_ctx == n_ctx)
+        return NIB_EXIT_OK;
+    nib_interrupt_catch(NULL);
+    nib_context_free(job->context);
+    job->context = NULL;
+    const int exit_code = nib_settings_create_context(&job->context, job->model, n_ctx, 1, 1);
+    if (exit_code == NIB_EXIT_OK)
+        nib_interrupt_catch(job->context);
+    return exit_code;
+}
+
 static int run_all(struct job *job)
 {
     const size_t n_sequences = nib_context_info(job->context)->n_sequences;
@@ -326,7 +352,9 @@ static int run_all(struct job *job)
         struct nib_answer answers[256] = {0};
         const size_t left = job->prompts->n_lists - first;
         const size_t n = left < n_sequences ? left : n_sequences;
-        exit_code = run_answers(job, first, n, answers);
+        exit_code = fit_context(job, first);
+        if (exit_code == NIB_EXIT_OK)
+            exit_code = run_answers(job, first, n, answers);
         for (size_t i = 0; i < n; i++) {
             nib_sampler_free(answers[i].sampler);
             nib_answer_free(&answers[i]);
@@ -374,9 +402,8 @@ static int run_prompts(const struct nib_model *model, const struct nib_lists *pr
     int exit_code = choose_context_length(model, prompts, &n_ctx);
     if (exit_code != NIB_EXIT_OK)
         return exit_code;
-    const uint32_t n_sequences = prompts->n_lists < (uint64_t)args.n_parallel
-                                     ? (uint32_t)prompts->n_lists
-                                     : (uint32_t)args.n_parallel;
+    const uint64_t most = has_own_contexts(model) ? 1 : (uint64_t)args.n_parallel;
+    const uint32_t n_sequences = (uint32_t)(prompts->n_lists < most ? prompts->n_lists : most);
     exit_code = nib_settings_create_context(&job.context, model, n_ctx, n_sequences, n_sequences);
     if (exit_code != NIB_EXIT_OK)
         return exit_code;

@@ -403,6 +403,8 @@ static int make_params(struct nib_sampler_params *p, const struct nib_model *mod
     fill_numbers(p);
     fill_end_ids(p, model);
     p->n_tokens = nib_model_info(model)->n_tokens;
+    for (size_t i = 0; i < nib_model_info(model)->n_bad_ids; i++)
+        add_bias(&biases, nib_model_info(model)->bad_ids[i], -INFINITY);
     for (size_t i = 0; i < args.logit_bias.n && exit_code == NIB_EXIT_OK; i++)
         exit_code = read_bias(model, args.logit_bias.values[i], &biases);
     for (size_t i = 0; i < args.bad_words.n && exit_code == NIB_EXIT_OK; i++)

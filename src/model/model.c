@@ -132,7 +132,10 @@ static enum nib_status open_tokenizer(struct nib_model *model, const struct nib_
     bool has_tokenizer = false;
     for (size_t i = 0; i < NIB_COUNT(keys); i++)
         has_tokenizer |= nib_gguf_has(gguf, keys[i]);
-    if (!has_tokenizer)
+    struct nib_str kind = {0}; /* GGUF has two words for none */
+    (void)nib_gguf_string(gguf, keys[0], &kind);
+    if (!has_tokenizer || nib_str_equal(kind, NIB_STR("no_vocab")) ||
+        nib_str_equal(kind, NIB_STR("none")))
         return read_ends(model, gguf, err);
     const enum nib_status status = nib_tokenizer_from_gguf(&model->tokenizer, gguf, err);
     if (status != NIB_OK)
