@@ -367,6 +367,36 @@ static void test_m2m100_has_languages_behind_its_vocabulary(void **state)
     free(id_of);
 }
 
+static void test_fairseq_puts_four_tokens_before_the_pieces(void **state)
+{
+    (void)state;
+    static const char *const configs[] = {STACKS("mbart", ""), STACKS("m2m_100", "")};
+    size_t n;
+    uint8_t *bytes = golden_read("tokenizers/sp-bpe/tokenizer.model", &n);
+    for (size_t k = 0; k < NIB_COUNT(configs); k++) {
+        write_bytes("sentencepiece.bpe.model", bytes, n);
+        scratch_write(&scratch, "special_tokens_map.json",
+                      "{\"additional_special_tokens\":[\"en_XX\",\"de_DE\"]}");
+        struct nib_tokenizer *t = open_tokenizer(configs[k]);
+        const int32_t n_vocab = (int32_t)nib_tokenizer_info(t)->n_vocab;
+        assert_string_equal(nib_tokenizer_name(t, 1), "<pad>");
+        assert_string_equal(nib_tokenizer_name(t, n_vocab - 1), "<mask>");
+        expect_ids(t, "de_DE", NIB_PARSE_SPECIAL, 1, (const int32_t[]){n_vocab - 2});
+        nib_tokenizer_free(t);
+        int32_t *id_of = malloc((size_t)n_vocab * sizeof(*id_of));
+        for (int32_t i = 0; i < n_vocab; i++)
+            id_of[i] = i == 0 ? 3 : i == 1 ? 0 : i == 2 ? 2 : i + 1;
+        check_renumbered("sp-bpe", configs[k], id_of, 2);
+        free(id_of);
+    }
+    free(bytes);
+    scratch_write(&scratch, "special_tokens_map.json", "{}");
+    scratch_write(&scratch, "sentencepiece.bpe.model", "");
+    struct nib_gguf *g = open_folder(STACKS("mbart", ""));
+    assert_false(nib_gguf_has(g, "nibble.tokenizer.model")); /* which languages is not known */
+    nib_gguf_close(g);
+}
+
 static void test_vocabularies_with_holes_are_refused(void **state)
 {
     (void)state;
@@ -476,6 +506,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pieces_of_the_target_alone_are_only_decoded, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_m2m100_has_languages_behind_its_vocabulary, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_fairseq_puts_four_tokens_before_the_pieces, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_vocabularies_with_holes_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_vocabularies_of_their_own_are_no_tokenizer, setup,

@@ -20,6 +20,7 @@ struct maker {
     struct nib_mapping file;
     struct nib_sp_model model; /* of the file */
     struct nib_sp_model made;
+    size_t n_text; /* pieces of `made` from here on are special tokens */
     yyjson_doc *vocab;
     char (*names)[32]; /* of pieces that no file has */
 };
@@ -79,7 +80,7 @@ static enum nib_status take_pieces(struct maker *m)
             bsearch(&wanted, all, m->model.n_pieces, sizeof(*all), compare);
         if (nib_str_equal(wanted.text, NIB_STR("<unk>"))) {
             m->made.types[i] = NIB_TOKEN_UNKNOWN;
-        } else if (is_control(wanted.text)) {
+        } else if (i >= m->n_text || is_control(wanted.text)) {
             m->made.types[i] = NIB_TOKEN_CONTROL;
         } else if (found && m->model.types[found->i] != NIB_TOKEN_UNKNOWN) {
             m->made.types[i] = m->model.types[found->i];
@@ -97,7 +98,7 @@ static enum nib_status take_pieces(struct maker *m)
 static enum nib_status make_room(struct maker *m, size_t n)
 {
     m->made = m->model;
-    m->made.n_pieces = n;
+    m->made.n_pieces = m->n_text = n;
     m->made.eos_piece = NIB_STR("</s>");
     m->made.pieces = calloc(n, sizeof(*m->made.pieces));
     m->made.scores = calloc(n, sizeof(*m->made.scores));
@@ -107,11 +108,12 @@ static enum nib_status make_room(struct maker *m, size_t n)
                : nib_fail_memory(m->source->err, n * sizeof(*m->made.pieces), "a vocabulary");
 }
 
-/* Special tokens stand behind the others, in the order of their list. */
+/* Special tokens stand behind the n others, in the order of their list. */
 static void append_special(struct maker *m, size_t n, yyjson_val *vocab, yyjson_val *list)
 {
     size_t i, n_list;
     yyjson_val *value;
+    m->n_text = n;
     yyjson_arr_foreach(list, i, n_list, value)
     {
         const struct nib_str name = nib_hf_token_name(value);
@@ -146,6 +148,25 @@ static enum nib_status read_vocab(struct maker *m, const char *path)
         m->made.pieces[id] = (struct nib_str){yyjson_get_str(key), yyjson_get_len(key)};
     }
     append_special(m, n, vocab, list);
+    return NIB_OK;
+}
+
+/* As fairseq has it for mBART and NLLB: <s> <pad> </s> <unk>, the model's pieces behind its first
+ * three, languages, <mask>. */
+static enum nib_status number_fairseq(struct maker *m, yyjson_val *languages)
+{
+    static const char *const first[] = {"<s>", "<pad>", "</s>", "<unk>"};
+    const size_t n_pieces = m->model.n_pieces > 3 ? m->model.n_pieces - 3 : 0;
+    const enum nib_status status =
+        make_room(m, NIB_COUNT(first) + n_pieces + yyjson_arr_size(languages) + 1);
+    if (status != NIB_OK)
+        return status;
+    for (size_t i = 0; i < NIB_COUNT(first); i++)
+        m->made.pieces[i] = nib_str_from(first[i]);
+    for (size_t i = 0; i < n_pieces; i++)
+        m->made.pieces[NIB_COUNT(first) + i] = m->model.pieces[3 + i];
+    append_special(m, NIB_COUNT(first) + n_pieces, NULL, languages);
+    m->made.pieces[m->made.n_pieces++] = NIB_STR("<mask>");
     return NIB_OK;
 }
 
@@ -221,6 +242,19 @@ static enum nib_status put_model(struct maker *m)
     return status;
 }
 
+/* vocab_path: "", a rule of the family. */
+static enum nib_status number_pieces(struct maker *m, const char *vocab_path)
+{
+    const char *arch = m->source->config->family->arch;
+    if (*vocab_path)
+        return read_vocab(m, vocab_path);
+    if (strcmp(arch, "t5") == 0)
+        return number_t5(m);
+    if (strcmp(arch, "pegasus") == 0)
+        return number_pegasus(m);
+    return number_fairseq(m, nib_hf_setting(m->source, "additional_special_tokens"));
+}
+
 static enum nib_status make(struct maker *m, const char *path, const char *vocab_path)
 {
     struct nib_error *err = m->source->err;
@@ -230,9 +264,7 @@ static enum nib_status make(struct maker *m, const char *path, const char *vocab
     status = nib_sp_model_read(
         &m->model, (struct nib_str){(const char *)m->file.data, m->file.n_bytes}, path, err);
     if (status == NIB_OK)
-        status = *vocab_path                                          ? read_vocab(m, vocab_path)
-                 : strcmp(m->source->config->family->arch, "t5") == 0 ? number_t5(m)
-                                                                      : number_pegasus(m);
+        status = number_pieces(m, vocab_path);
     if (status == NIB_OK)
         status = put_model(m);
     if (m->made.pieces != m->model.pieces)
@@ -244,19 +276,28 @@ static enum nib_status make(struct maker *m, const char *path, const char *vocab
     return status;
 }
 
+/* Is what numbers the pieces there?  *vocab is the path of vocab.json, or "". */
+static bool find_numbers(const struct nib_hf_vocab_source *s, char vocab[NIB_HF_MAX_PATH])
+{
+    char other[NIB_HF_MAX_PATH];
+    const char *arch = s->config->family->arch;
+    const bool has_vocab = nib_hf_find_file(s->folder, "vocab.json", vocab);
+    if (strcmp(arch, "marian") == 0) /* else ids mean one thing in sources, another in targets */
+        return has_vocab && !nib_hf_find_file(s->folder, "target_vocab.json", other);
+    if (strcmp(arch, "m2m_100") == 0 && has_vocab)
+        return true;
+    *vocab = '\0';
+    return strcmp(arch, "t5") == 0 || strcmp(arch, "pegasus") == 0 ||
+           yyjson_arr_size(nib_hf_setting(s, "additional_special_tokens")) > 0;
+}
+
 enum nib_status nib_hf_put_spm(const struct nib_hf_vocab_source *source)
 {
-    char path[NIB_HF_MAX_PATH], vocab[NIB_HF_MAX_PATH], other[NIB_HF_MAX_PATH];
+    static const char *const names[] = {"source.spm", "sentencepiece.bpe.model", "spiece.model"};
+    char path[NIB_HF_MAX_PATH] = "", vocab[NIB_HF_MAX_PATH];
     struct maker m = {.source = source};
-    const char *folder = source->folder;
-    const char *arch = source->config->family->arch;
-    nib_hf_find_file(folder, "vocab.json", vocab);
-    if (strcmp(arch, "pegasus") == 0 || strcmp(arch, "t5") == 0)
-        *vocab = '\0';
-    else if (!*vocab || nib_hf_find_file(folder, "target_vocab.json", other))
-        return NIB_OK; /* ids that mean one thing in sources and another in targets */
-    const bool is_there = nib_hf_find_file(folder, "source.spm", path) ||
-                          (*vocab ? nib_hf_find_file(folder, "sentencepiece.bpe.model", path)
-                                  : nib_hf_find_file(folder, "spiece.model", path));
-    return is_there ? make(&m, path, vocab) : NIB_OK;
+    bool is_there = false;
+    for (size_t i = 0; i < NIB_COUNT(names) && !is_there; i++)
+        is_there = nib_hf_find_file(source->folder, names[i], path);
+    return is_there && find_numbers(source, vocab) ? make(&m, path, vocab) : NIB_OK;
 }

@@ -135,7 +135,7 @@ struct nib_str nib_hf_token_name(yyjson_val *value)
 /* These families' SentencePiece models do not number what the language model does. */
 static bool has_other_ids(const char *arch)
 {
-    static const char *const archs[] = {"marian", "m2m_100", "pegasus", "t5"};
+    static const char *const archs[] = {"marian", "m2m_100", "mbart", "pegasus", "t5"};
     for (size_t i = 0; i < NIB_COUNT(archs); i++)
         if (strcmp(arch, archs[i]) == 0)
             return true;

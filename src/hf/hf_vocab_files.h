@@ -26,8 +26,9 @@ struct nib_str nib_hf_token_name(yyjson_val *value);
  * Each returns NIB_OK, and puts nothing, where its files are not there.
  *
  * hf_bpe_files.c: vocab.json and merges.txt -> tokenizer.huggingface.json.
- * hf_spm_files.c: a SentencePiece model whose ids are not the model's, as Marian, M2M-100 and
- * Pegasus have them -> nibble.tokenizer.model, with the pieces in the order of the ids.
+ * hf_spm_files.c: a SentencePiece model whose ids are not, or not all, those of the language model,
+ * as Marian, M2M-100, NLLB, mBART, Pegasus and T5 have them -> nibble.tokenizer.model, with the
+ * pieces in the order of the ids.
  */
 enum nib_status nib_hf_put_bpe(const struct nib_hf_vocab_source *source);
 enum nib_status nib_hf_put_spm(const struct nib_hf_vocab_source *source);
