@@ -214,10 +214,16 @@ static void test_the_source_is_named_by_its_hash(void **state)
     assert_string_equal(hex, "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
 
     const struct bytes source = read_bytes(TINY);
+    char plain[65];
+    nib_sha256_begin(&sha);
+    sha.is_plain = true;
+    nib_sha256_add(&sha, source.data, source.n);
+    nib_sha256_end(&sha, plain);
     nib_sha256_begin(&sha);
     nib_sha256_add(&sha, source.data, source.n);
     nib_sha256_end(&sha, hex);
     free(source.data);
+    assert_string_equal(plain, hex);
     pack(TINY, in_dir("named.gguf").s, NULL);
     struct nib_model *model = open_with(in_dir("named.gguf").s, NULL);
     char expected[200];

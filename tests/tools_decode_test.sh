@@ -51,6 +51,8 @@ done
 printf 'The way of the world\n\nélan vital, and more of it\nx' >lines.txt
 accepts score "$model" --logprobs -f lines.txt
 cp out together
+json "texts of tokens make up the text" \
+    '["".join(r["tokens"][1:]) for r in rows][0] == "The way of the world" and len(rows) == 4'
 while IFS= read -r line || [ -n "$line" ]; do
     "$nibble" score "$model" --logprobs -p "$line"
 done <lines.txt >alone 2>err

@@ -145,6 +145,39 @@ answers = [json.loads(line) for line in open("batch")]
 assert answers[0]["ids"][0] == max(range(1000), key=lambda i: row[i])
 EOF
 
+# ---- folders without a tokenizer ----------------------------------------------------------------
+
+folders=$here/data/models
+seq 3 42 | paste -sd, | sed 's/.*/[[5,6,7],[&]]/' >two.json
+echo '[[5,6,7]]' >short.json
+seq 3 42 | paste -sd, | sed 's/.*/[[&]]/' >long.json
+accepts run "$folders/qwen3" --ids short.json -n 4 --ignore-eos -q
+check "the answer to ids is ids" grep -qE '^[0-9]+( [0-9]+){3}$' out
+accepts run "$folders/qwen3" --ids two.json -n 4 --ignore-eos --output json -q
+json "no text" 'len(rows) == 2 and all(len(r["ids"]) == 4 and "text" not in r for r in rows)'
+refuses 2 'without a tokenizer' run "$folders/qwen3" -p hi
+
+# Positions depend on the length of a text, not on what is beside it.
+for name in llama-longrope llama-dynamic; do
+    accepts score "$folders/$name" --type f32 --ids two.json --logits two.safetensors -q
+    for ids in short long; do
+        accepts score "$folders/$name" --type f32 --ids $ids.json --logits $ids.safetensors -q
+        accepts run "$folders/$name" --type f32 --ids $ids.json -n 6 --temp 0 --ignore-eos -q
+        cp out $ids.out
+    done
+    check "$name: logits are those of each alone" python3 -c '
+import sys
+data = []
+for name in ("two", "short", "long"):
+    file = open(name + ".safetensors", "rb").read()
+    data.append(file[8 + int.from_bytes(file[:8], "little"):])
+row = 4 * 67
+sys.exit(data[0] != data[1][:3 * row] + data[2][:40 * row])'
+    accepts run "$folders/$name" --type f32 --ids two.json -n 6 --temp 0 --ignore-eos -q
+    cat short.out long.out >both.out
+    check "$name: answers are those of each alone" cmp -s both.out out
+done
+
 # ---- rows without a token -----------------------------------------------------------------------
 
 python3 "$here/pad_vocabulary.py" "$model" padded.gguf

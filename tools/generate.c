@@ -3,6 +3,7 @@
 #include "settings.h"
 #include "trace.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -222,10 +223,23 @@ void nib_answer_free(struct nib_answer *answer)
     answer->n_ids = 0;
 }
 
+static void add_ids(struct nib_buffer *out, const int32_t *ids, size_t n_ids)
+{
+    char number[16];
+    for (size_t i = 0; i < n_ids; i++) {
+        const int n = snprintf(number, sizeof number, "%s%" PRId32, i ? " " : "", ids[i]);
+        nib_buffer_add(out, number, (size_t)n);
+    }
+}
+
 enum nib_status nib_text_of(const struct nib_model *model, const int32_t *ids, size_t n_ids,
                             struct nib_buffer *out, struct nib_error *err)
 {
     struct nib_text_stream *stream;
+    if (!*nib_model_info(model)->tokenizer) {
+        add_ids(out, ids, n_ids);
+        return NIB_OK;
+    }
     const enum nib_status status = nib_text_stream_create(&stream, model, err);
     if (status != NIB_OK)
         return status;

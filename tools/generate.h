@@ -53,7 +53,8 @@ enum nib_status nib_generate(const struct nib_generation *generation, struct nib
                              size_t n_answers, struct nib_timing *timing, struct nib_error *err);
 void nib_answer_free(struct nib_answer *answer);
 
-/* The text of ids, whole characters only. */
+/* The text of ids, whole characters only; of a model without a tokenizer, the ids with blanks
+ * between. */
 enum nib_status nib_text_of(const struct nib_model *model, const int32_t *ids, size_t n_ids,
                             struct nib_buffer *out, struct nib_error *err);
 

@@ -40,8 +40,9 @@ static const struct nib_option options[] = {
     {"-p", "--prompt", NULL, "TEXT", "the text for --logprobs", NIB_OPTION_TEXT, &args.text, 0, 0,
      false, NULL},
     {"-f", "--file", NULL, "FILE",
-     "texts for --logprobs: lines, or a JSON list of strings; - is standard input", NIB_OPTION_TEXT,
-     &args.texts_file, 0, 0, false, NULL},
+     "texts for --logprobs: lines, or a JSON list of strings; - is standard input; for models with "
+     "an encoder source, tab, target",
+     NIB_OPTION_TEXT, &args.texts_file, 0, 0, false, NULL},
     {"-np", "--parallel", NULL, "N", "texts computed at once", NIB_OPTION_INT, &args.n_parallel, 1,
      256, false, NULL},
     {0},
@@ -405,6 +406,7 @@ static int run_texts(void)
         nib_score_lines(model, &(struct nib_score_lines){.text = args.text,
                                                          .texts_file = args.texts_file,
                                                          .ids_file = args.ids_file,
+                                                         .decoder_ids_file = args.decoder_ids_file,
                                                          .n_top = (size_t)args.n_top,
                                                          .n_parallel = (size_t)args.n_parallel});
     nib_model_close(model);

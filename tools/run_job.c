@@ -180,6 +180,60 @@ static int search_batch(struct work *w, size_t n)
     return exit_code;
 }
 
+/* ---- contexts ----------------------------------------------------------------------------------
+ */
+
+/* Where positions depend on the size of the context, each line has one as large as it needs: its
+ * answer is then the same whatever is run beside it. */
+static bool has_own_contexts(const struct work *w)
+{
+    return w->info->scales_by_context && nib_settings.n_ctx == 0;
+}
+
+static void count_slots(struct work *w)
+{
+    enum { MOST_BEAMS = 1024 }; /* of all lines together */
+    const size_t n_beams = w->uses_beams ? w->beams.n_beams : 1;
+    const size_t most = has_own_contexts(w) ? 1 : w->job->n_parallel;
+    w->n_slots = w->n_order < most ? w->n_order : most;
+    if (w->n_slots > MOST_BEAMS / n_beams)
+        w->n_slots = MOST_BEAMS / n_beams;
+}
+
+static int create_context(struct work *w, uint32_t n_ctx)
+{
+    const struct nib_run_job *job = w->job;
+    const uint32_t n_sequences = (uint32_t)w->n_slots * (w->uses_beams ? w->beams.n_beams : 1);
+    struct nib_context_shape shape = {
+        .n_ctx = n_ctx, .n_sequences = n_sequences, .n_logits = n_sequences};
+    for (size_t i = 0; i < w->n_order && w->info->has_encoder; i++) {
+        const size_t n = job->lines->lines[w->order[i]].n_source;
+        shape.n_ctx_source = n > shape.n_ctx_source ? (uint32_t)n : shape.n_ctx_source;
+    }
+    if (w->info->has_encoder)
+        shape.n_sources = (uint32_t)w->n_slots;
+    nib_interrupt_catch(NULL);
+    nib_context_free(w->context);
+    w->context = NULL;
+    const int exit_code = nib_settings_create_shaped(&w->context, job->model, &shape);
+    if (exit_code == NIB_EXIT_OK)
+        nib_interrupt_catch(w->context);
+    return exit_code;
+}
+
+/* For the next batch. */
+static int fit_context(struct work *w)
+{
+    const struct nib_line *line = line_at(w, 0);
+    const uint32_t limit = w->info->n_ctx_train;
+    const uint64_t needed = (uint64_t)line->n_prefix + line->max_new;
+    const uint32_t n_ctx = needed < limit ? (uint32_t)needed : limit;
+    if (!has_own_contexts(w))
+        return w->context ? NIB_EXIT_OK : create_context(w, w->job->n_ctx);
+    return w->context && nib_context_info(w->context)->n_ctx == n_ctx ? NIB_EXIT_OK
+                                                                      : create_context(w, n_ctx);
+}
+
 /* ---- batches -------------------------------------------------------------------------------- */
 
 /* Source i is that of the i-th line of the batch. */
@@ -230,7 +284,8 @@ static int run_batches(struct work *w)
     for (size_t first = 0; first < w->n_order && exit_code == NIB_EXIT_OK; first += w->n_slots) {
         const size_t left = w->n_order - first, n = left < w->n_slots ? left : w->n_slots;
         w->batch = w->order + first;
-        if (w->info->has_encoder)
+        exit_code = fit_context(w);
+        if (exit_code == NIB_EXIT_OK && w->info->has_encoder)
             exit_code = encode_batch(w, n);
         if (exit_code == NIB_EXIT_OK)
             exit_code = w->uses_beams ? search_batch(w, n) : answer_batch(w, n);
@@ -288,26 +343,6 @@ static int order_lines(struct work *w)
     return exit_code;
 }
 
-static int create_context(struct work *w)
-{
-    enum { MOST_BEAMS = 1024 }; /* of all lines together */
-    const struct nib_run_job *job = w->job;
-    const size_t n_beams = w->uses_beams ? w->beams.n_beams : 1;
-    w->n_slots = w->n_order < job->n_parallel ? w->n_order : job->n_parallel;
-    if (w->n_slots > MOST_BEAMS / n_beams)
-        w->n_slots = MOST_BEAMS / n_beams;
-    const uint32_t n_sequences = (uint32_t)(w->n_slots * n_beams);
-    struct nib_context_shape shape = {
-        .n_ctx = job->n_ctx, .n_sequences = n_sequences, .n_logits = n_sequences};
-    for (size_t i = 0; i < w->n_order && w->info->has_encoder; i++) {
-        const size_t n = job->lines->lines[w->order[i]].n_source;
-        shape.n_ctx_source = n > shape.n_ctx_source ? (uint32_t)n : shape.n_ctx_source;
-    }
-    if (w->info->has_encoder)
-        shape.n_sources = (uint32_t)w->n_slots;
-    return nib_settings_create_shaped(&w->context, job->model, &shape);
-}
-
 static void note_totals(const struct work *w, double seconds)
 {
     if (w->info->has_encoder || w->uses_beams)
@@ -323,14 +358,11 @@ static int run(struct work *w)
     struct nib_error err;
     const double started = nib_seconds();
     int exit_code = NIB_EXIT_OK;
-    if (w->n_order > 0)
-        exit_code = create_context(w);
-    if (exit_code == NIB_EXIT_OK && w->job->streams &&
-        nib_text_stream_create(&w->stream, w->job->model, &err) != NIB_OK)
+    count_slots(w);
+    if (w->job->streams && nib_text_stream_create(&w->stream, w->job->model, &err) != NIB_OK)
         exit_code = nib_complain_error(&err);
     if (exit_code != NIB_EXIT_OK)
         return exit_code;
-    nib_interrupt_catch(w->context);
     exit_code = run_batches(w);
     nib_interrupt_catch(NULL);
     if (exit_code == NIB_EXIT_OK)

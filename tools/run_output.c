@@ -19,27 +19,13 @@ void nib_run_output_free(struct nib_run_output *output)
 
 /* ---- text ----------------------------------------------------------------------------------- */
 
-static void add_ids(const int32_t *ids, size_t n_ids, struct nib_buffer *out)
-{
-    char number[16];
-    for (size_t i = 0; i < n_ids; i++) {
-        const int n = snprintf(number, sizeof number, "%s%d", i ? " " : "", ids[i]);
-        nib_buffer_add(out, number, (size_t)n);
-    }
-    nib_buffer_add(out, "", 0);
-}
-
 /* What an encoder-decoder model says is a text of its own; what others say goes on from a prompt.
- * Ids stand for themselves where there is no tokenizer. */
+ */
 static int add_text(const struct nib_run_output *output, const int32_t *ids, size_t n_ids,
                     struct nib_buffer *out)
 {
     struct nib_error err;
-    if (!output->texts.stream) {
-        add_ids(ids, n_ids, out);
-        return NIB_EXIT_OK;
-    }
-    if (!nib_model_info(output->model)->has_encoder)
+    if (!nib_model_info(output->model)->has_encoder || !output->texts.stream)
         return nib_text_of(output->model, ids, n_ids, out, &err) == NIB_OK
                    ? NIB_EXIT_OK
                    : nib_complain_error(&err);

@@ -398,16 +398,6 @@ static void fill_end_ids(struct nib_sampler_params *p, const struct nib_model *m
     p->end_ids = ids;
 }
 
-/* Those that the model's own file bans. */
-static void add_bad_ids(const struct nib_model *model, struct lists *out)
-{
-    const struct nib_model_info *info = nib_model_info(model);
-    for (size_t i = 0; i < info->n_bad_ids; i++) {
-        lists_begin(out);
-        lists_add(out, info->bad_ids[i]);
-    }
-}
-
 static int make_params(struct nib_sampler_params *p, const struct nib_model *model)
 {
     struct lists words = {0};
@@ -417,11 +407,12 @@ static int make_params(struct nib_sampler_params *p, const struct nib_model *mod
     fill_numbers(p, nib_model_info(model)->has_encoder);
     fill_end_ids(p, model);
     p->n_tokens = nib_model_info(model)->n_tokens;
+    for (size_t i = 0; i < nib_model_info(model)->n_bad_ids; i++)
+        add_bias(&biases, nib_model_info(model)->bad_ids[i], -INFINITY);
     for (size_t i = 0; i < args.logit_bias.n && exit_code == NIB_EXIT_OK; i++)
         exit_code = read_bias(model, args.logit_bias.values[i], &biases);
     for (size_t i = 0; i < args.bad_words.n && exit_code == NIB_EXIT_OK; i++)
         exit_code = read_word(model, args.bad_words.values[i], &words);
-    add_bad_ids(model, &words);
     lists_end(&words);
     p->logit_bias = biases.list;
     p->n_logit_bias = biases.n;

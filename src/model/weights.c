@@ -2,6 +2,7 @@
  * From the tensors of a file to the weights of a model: types are chosen, tensors checked
  * (weight_items.c), one arena is filled.
  */
+#include "hf_folder.h"
 #include "os.h"
 #include "pack_weights.h"
 #include "packed_file.h"
@@ -34,19 +35,16 @@ static bool is_float_type(enum nib_type type)
 
 /*
  * What the file's tensors become: `name` is a type or mix.  Without one they stay as they are, but
- * those of a Hugging Face folder, which are seen through views, become int8.  What is quantised
- * already stays so, unless floats are wanted.
+ * those of a Hugging Face folder become int8.  What is quantised already stays so, unless floats are
+ * wanted.
  */
 static enum nib_status choose_types(enum nib_type *types, const struct nib_gguf *gguf,
                                     const char *name, struct nib_error *err)
 {
     const size_t n = nib_gguf_tensor_count(gguf);
-    bool has_views = false;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         types[i] = nib_gguf_tensor(gguf, i)->type;
-        has_views |= nib_gguf_tensor(gguf, i)->view != NULL;
-    }
-    if (!name && has_views)
+    if (!name && nib_hf_is_folder(nib_gguf_path(gguf)))
         name = "q8";
     if (!name)
         return NIB_OK;

@@ -1,7 +1,8 @@
 /* See sha256.h. */
 #include "sha256.h"
+#include "kernels.h"
 
-static const uint32_t constants[64] = {
+const uint32_t nib_sha256_constants[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
     0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -48,16 +49,31 @@ static void add_block(uint32_t state[8], const uint8_t *block)
     memcpy(s, state, sizeof(s));
     for (int i = 0; i < 64; i += 8) { /* the roles of s turn by one each round */
         for (int k = 0; k < 8; k++)
-            round_of(s, k, constants[i + k] + w[i + k]);
+            round_of(s, k, nib_sha256_constants[i + k] + w[i + k]);
     }
     for (int i = 0; i < 8; i++)
         state[i] += s[i];
+}
+
+static void add_blocks(struct nib_sha256 *sha, const uint8_t *data, size_t n_blocks)
+{
+#if defined(__x86_64__)
+    if (!sha->is_plain) {
+        nib_sha256_blocks_sha(sha->state, data, n_blocks);
+        return;
+    }
+#endif
+    for (size_t i = 0; i < n_blocks; i++)
+        add_block(sha->state, data + 64 * i);
 }
 
 void nib_sha256_begin(struct nib_sha256 *sha)
 {
     *sha = (struct nib_sha256){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f,
                                          0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
+#if defined(__x86_64__)
+    sha->is_plain = !nib_cpu_has_sha();
+#endif
 }
 
 void nib_sha256_add(struct nib_sha256 *sha, const void *data, size_t n_bytes)
@@ -70,14 +86,13 @@ void nib_sha256_add(struct nib_sha256 *sha, const void *data, size_t n_bytes)
         memcpy(sha->held + n_held, p, n);
         if (n_held + n < 64)
             return;
-        add_block(sha->state, sha->held);
+        add_blocks(sha, sha->held, 1);
         p += n;
         n_bytes -= n;
     }
-    for (; n_bytes >= 64; p += 64, n_bytes -= 64)
-        add_block(sha->state, p);
-    if (n_bytes > 0)
-        memcpy(sha->held, p, n_bytes);
+    add_blocks(sha, p, n_bytes / 64);
+    if (n_bytes % 64 > 0)
+        memcpy(sha->held, p + n_bytes / 64 * 64, n_bytes % 64);
 }
 
 void nib_sha256_end(struct nib_sha256 *sha, char hex[65])
