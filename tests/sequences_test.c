@@ -191,6 +191,35 @@ static void test_without_a_cache_too(void **state)
     run_events(60, false, 1);
 }
 
+/* All blocks are in use and known: going back into one leaves none for a copy of it. */
+static void test_a_full_context_goes_back_and_on(void **state)
+{
+    (void)state;
+    struct model_draft d;
+    struct nib_error err;
+    struct nib_context *context;
+    struct nib_context_params p;
+    static const int32_t ids[N_CTX] = {3, 1, 4};
+    draft_init(&d);
+    draft_int(&d, "llama.context_length", N_CTX);
+    struct nib_model *model = open_good(&d);
+    const size_t n_bytes = nib_model_info(model)->n_vocab * sizeof(float);
+    nib_context_params_init(&p);
+    p.n_ctx = N_CTX;
+    assert_int_equal(nib_context_create(&context, model, &p, &err), NIB_OK);
+    evaluate(context, &(struct nib_batch){N_CTX, ids, NULL, NULL});
+    float *logits = malloc(n_bytes);
+    memcpy(logits, nib_logits(context, 0), n_bytes);
+    for (uint32_t n = 1; n < N_CTX; n = 2 * n + 1) {
+        nib_sequence_truncate(context, 0, N_CTX - n);
+        evaluate(context, &(struct nib_batch){n, ids + N_CTX - n, NULL, NULL});
+        assert_memory_equal(nib_logits(context, 0), logits, n_bytes);
+    }
+    free(logits);
+    nib_context_free(context);
+    nib_model_close(model);
+}
+
 static void test_a_wrong_sequence_is_no_copy(void **state)
 {
     (void)state;
@@ -216,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sequences_join_and_leave),
         cmocka_unit_test(test_without_a_cache_too),
+        cmocka_unit_test(test_a_full_context_goes_back_and_on),
         cmocka_unit_test(test_a_wrong_sequence_is_no_copy),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

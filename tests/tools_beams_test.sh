@@ -85,8 +85,8 @@ check "a note on how much was done" grep -q '200 lines: .* source tokens, genera
 accepts run "$toy" -p $'A B C\n\n  \nD E' -q
 check "a line for each line" [ "$(cat out)" = $'C B A\n\n\nE D' ]
 accepts run "$toy" -p $'A B C\n\nD E' --beams 4 --nbest 2 -q
-check "the best, with line and score" grep -qxP '1\t-0\.0000\d\d\tC B A' out
-check "in order" [ "$(cut -f 1 out)" = $'1\n1\n\n3\n3' ]
+check "the best, with line and score" grep -qxP '0\t-0\.0000\d\d\tC B A' out
+check "in order" [ "$(cut -f 1 out)" = $'0\n0\n\n2\n2' ]
 accepts run "$toy" -p 'A B C' --beams 4 --nbest 3 --output json
 json "JSON has ids, text and scores of each" \
     'len(rows) == 1 and len(rows[0]["nbest"]) == 3 and rows[0]["text"] == "C B A" and
@@ -253,6 +253,20 @@ refuses 2 'with an encoder' run "$model" -p one --tgt-lang de
 refuses 2 'for text' run languages-m2m100 --ids ids.json --src-lang fr
 refuses 2 'one of them' run languages-m2m100 -p w1 --tgt-lang fr --decoder-ids begin.json
 
+# ---- what the cache costs -----------------------------------------------------------------------
+
+accepts inspect "$toy" --kv-cost --memory
+check "bytes of a position, layer and head" grep -q 'f16.*0.5 KiB for each position: 2 layers x 4 heads x 64 B' out
+check "where the cache pays" grep -qE 'pays (from [0-9]+ positions on|up to)' out
+check "what sources cost" grep -q 'a source takes as much' out
+run inspect "$toy" --kv-cost --output json
+check "in JSON too" python3 -c '
+import json
+r = json.load(open("out"))
+assert r["n_kv_bytes_of_layer_and_head"] == {"f16": 64, "f32": 128, "q8_0": 40}
+assert 2 <= r["kv_cost"]["n_longest"] <= 64 and r["kv_cost"]["longest_without_s"] > 0'
+accepts inspect "$model" --kv-cost
+
 # ---- lines that cannot be answered --------------------------------------------------------------
 
 long=$(printf 'one %.0s' {1..80})
@@ -261,11 +275,11 @@ for options in '' '--beams 3' '-np 1'; do
     # shellcheck disable=SC2086
     run run "$toy" -f mixed -q $options
     check "a source that is too long is an error $options" [ $code = 1 ]
-    check "one sentence names it" eval 'one_line err && grep -q "line 2: 81 tokens, .* at most 64" err'
+    check "one sentence names it" eval 'one_line err && grep -q "line 2 of 3: 81 tokens, .* at most 64" err'
     check "the others are answered" [ "$(cat out)" = $'B A\n\nE D' ]
     # shellcheck disable=SC2086
     run run "$toy" -f mixed --output json $options
-    json "in JSON it is in its place" '"at most 64" in rows[1]["error"] and rows[1]["line"] == 2 and rows[2]["text"] == "E D"'
+    json "in JSON it is in its place" '"at most 64" in rows[1]["error"] and rows[1]["line"] == 1 and rows[2]["text"] == "E D"'
 done
 run run "$toy" -p "$long" -q
 check "alone it is an error too" eval '[ $code = 1 ] && one_line err && [ "$(cat out)" = "" ]'

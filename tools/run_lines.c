@@ -174,7 +174,7 @@ static void fail_line(struct nib_run_lines *lines, size_t i, const char *error)
     line->error = nib_grow(NULL, n, 1);
     memcpy(line->error, error, n);
     lines->n_failed++;
-    nib_complain(NIB_EXIT_RUNTIME, "line %zu: %s", i + 1, error);
+    nib_complain(NIB_EXIT_RUNTIME, "line %zu of %zu: %s", i + 1, lines->n_lines, error);
 }
 
 static void limit_line(struct nib_line *line, bool has_encoder, uint32_t n_ctx, int64_t n_predict)

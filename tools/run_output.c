@@ -168,7 +168,7 @@ int nib_run_write_best(struct nib_run_output *output, const struct nib_line *lin
     int exit_code = NIB_EXIT_OK;
     for (size_t i = 0; i < found->n_best && exit_code == NIB_EXIT_OK; i++) {
         char head[64];
-        const int n = snprintf(head, sizeof head, "%zu\t%.6f\t", number + 1, found->best[i].score);
+        const int n = snprintf(head, sizeof head, "%zu\t%.6f\t", number, found->best[i].score);
         nib_buffer_add(out, head, n_best > 1 ? (size_t)n : 0);
         exit_code = add_text(output, found->best[i].ids, found->best[i].n_ids, out);
         nib_buffer_add(out, "\n", 1);
@@ -188,7 +188,7 @@ int nib_run_write_nothing(struct nib_run_output *output, const struct nib_line *
     yyjson_mut_val *root;
     yyjson_mut_doc *doc = begin(output, line, &root);
     if (line->error) {
-        yyjson_mut_obj_add_uint(doc, root, "line", number + 1);
+        yyjson_mut_obj_add_uint(doc, root, "line", number);
         yyjson_mut_obj_add_str(doc, root, "error", line->error);
     } else {
         yyjson_mut_obj_add_arr(doc, root, "ids");

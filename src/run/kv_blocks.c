@@ -49,7 +49,7 @@ static void take(struct nib_kv_blocks *b, int32_t *to, int32_t block)
 }
 
 /* A block that nobody uses: of unknown content if there is one, else the one unused for longest.
- * There is always one, as there are as many as all tables have entries. */
+ * There are as many as all tables have entries: none is left if each entry has one of its own. */
 static int32_t find_unused(const struct nib_kv_blocks *b)
 {
     int32_t best = NIB_NO_BLOCK;
@@ -61,7 +61,6 @@ static int32_t find_unused(const struct nib_kv_blocks *b)
         if (best == NIB_NO_BLOCK || b->blocks[i].last_used < b->blocks[best].last_used)
             best = (int32_t)i;
     }
-    assert(best != NIB_NO_BLOCK);
     return best;
 }
 
@@ -83,6 +82,11 @@ void nib_kv_blocks_reserve(struct nib_kv_blocks *b, size_t sequence, size_t begi
         if (*block != NIB_NO_BLOCK && b->blocks[*block].n_users == 1 && !b->blocks[*block].is_known)
             continue;
         const int32_t old = *block, fresh = find_unused(b);
+        if (fresh == NIB_NO_BLOCK) { /* its own, whose content is not kept then */
+            assert(old != NIB_NO_BLOCK && b->blocks[old].n_users == 1);
+            b->blocks[old].is_known = false;
+            continue;
+        }
         b->blocks[fresh].is_known = false;
         if (old != NIB_NO_BLOCK && begin > first)
             copy_block(b->cache, fresh, old, begin - first);
