@@ -96,7 +96,7 @@ static enum nib_status put_template(const struct reader *r)
     return status;
 }
 
-/* ---- all ------------------------------------------------------------------------------------- */
+/* ---- name ------------------------------------------------------------------------------------ */
 
 /* The last part of the path; of the hub's cache, "models--OWNER--NAME/snapshots/REVISION", NAME. */
 static void put_name(const struct reader *r)

@@ -11,9 +11,9 @@
 /* ---- T5, mT5, UMT5 --------------------------------------------------------------------------- */
 
 /*
- * Of the three only T5 1.0 divides the decoder's output by sqrt(d_model), and it says so by
- * tie_word_embeddings; transformers 5, which writes "true" there for all, has
- * scale_decoder_outputs for T5 and never scales in mT5.
+ * T5 1.0 divides the decoder's output by sqrt(d_model), 1.1 does not, which tie_word_embeddings
+ * told apart.  transformers 5 writes "true" there for all: it has scale_decoder_outputs for T5,
+ * never scales in mT5, and in UMT5 as long as nothing says that embeddings are not tied.
  */
 static bool scales_output(struct nib_hf_config *c)
 {
