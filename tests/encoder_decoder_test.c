@@ -25,7 +25,6 @@ static const char *const models[] = {
     "t5-relu",
     "t5-v1_1-gated-gelu",
     "transformer-separate",
-    "transformer-shared",
 };
 
 /* ---- reading --------------------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
 #        tests/data/archive.sh --unpack   the folders, to be changed
 set -euo pipefail
 cd "$(dirname "$0")"
-for name in models templates tokenizers; do
+for name in models quants sampling templates tokenizers; do
     if [ "${1:-}" = --unpack ]; then
         [ -d "$name" ] || tar xf "$name.tar.xz"
     elif [ -d "$name" ]; then
