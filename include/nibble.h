@@ -529,8 +529,8 @@ struct nib_beam_params {
     const int32_t *bad_ids; /* never chosen, beside the model's own */
     size_t n_bad_ids;
     bool ignores_end; /* end ids are ids as others */
-    /* Each step, with all beams of `input`, best first: before the step they are what is extended.
-     * May be NULL. */
+    /* After each step, with all beams of `input`, best first; by NIB_BEAMS_HF those that go on, then
+     * the list of those that have ended.  May be NULL. */
     void (*on_step)(void *data, size_t input, size_t step, const struct nib_hypothesis *beams,
                     size_t n_beams);
     void *data;
@@ -541,6 +541,7 @@ struct nib_beam_params {
 struct nib_beam_input {
     const int32_t *prefix; /* not generated, not counted: a prompt, or start ids */
     size_t n_prefix;
+    uint32_t max_new; /* 0: what the params say */
 };
 
 struct nib_beam_output {

@@ -100,7 +100,7 @@ echo '[[997, 10, 20, 30], [997, 40], [997, 50, 60, 70, 80, 90]]' >batch.json
 accepts run "$model" --ids batch.json -n 5 --temp 0 --ignore-eos --output json
 cp out batch
 json "a line for each sequence, with all fields" \
-    'len(rows) == 3 and all(sorted(r) == ["finish_reason", "ids", "logprobs", "score", "text"] for r in rows)'
+    'len(rows) == 3 and all(sorted(r) == ["ended", "finish_reason", "ids", "logprobs", "score", "sum", "text"] for r in rows)'
 json "as many ids as asked for, with logprobs that add up" \
     'all(len(r["ids"]) == len(r["logprobs"]) == 5 and abs(sum(r["logprobs"]) - r["score"]) < 1e-4
          and max(r["logprobs"]) <= 0 and r["finish_reason"] == "length" for r in rows)'

@@ -1,5 +1,6 @@
 /* See settings.h. */
 #include "settings.h"
+#include "beam_settings.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +93,7 @@ void nib_settings_init(void)
         .kv_cache = context.kv_cache,
     };
     nib_settings_init_sampling();
+    nib_settings_init_beams();
 }
 
 /* $XDG_CACHE_HOME/nibble/packed, or below ~/.cache; NULL where there is no such folder. */
@@ -178,13 +180,24 @@ static uint32_t default_context_length(const struct nib_model *model, uint32_t n
 int nib_settings_create_context(struct nib_context **out, const struct nib_model *model,
                                 uint32_t n_ctx, uint32_t n_sequences, uint32_t n_logits)
 {
+    return nib_settings_create_shaped(out, model,
+                                      &(struct nib_context_shape){.n_ctx = n_ctx,
+                                                                  .n_sequences = n_sequences,
+                                                                  .n_logits = n_logits});
+}
+
+int nib_settings_create_shaped(struct nib_context **out, const struct nib_model *model,
+                               const struct nib_context_shape *shape)
+{
     struct nib_context_params params;
     struct nib_error err;
     nib_context_params_init(&params);
-    params.n_ctx = n_ctx ? n_ctx : default_context_length(model, n_sequences);
+    params.n_ctx = shape->n_ctx ? shape->n_ctx : default_context_length(model, shape->n_sequences);
     params.n_batch = (uint32_t)nib_settings.n_batch;
-    params.n_sequences = n_sequences;
-    params.n_logits = n_logits;
+    params.n_sequences = shape->n_sequences;
+    params.n_logits = shape->n_logits;
+    params.n_sources = shape->n_sources;
+    params.n_ctx_source = shape->n_ctx_source;
     params.n_threads = (int)nib_settings.n_threads;
     params.type_k = nib_settings_kv_type(nib_settings.type_k);
     params.type_v = nib_settings_kv_type(nib_settings.type_v);

@@ -51,6 +51,13 @@ int nib_settings_open_model(struct nib_model **out);
 int nib_settings_create_context(struct nib_context **out, const struct nib_model *model,
                                 uint32_t n_ctx, uint32_t n_sequences, uint32_t n_logits);
 
+struct nib_context_shape { /* as in nib_context_params */
+    uint32_t n_ctx, n_sequences, n_logits, n_sources, n_ctx_source;
+};
+
+int nib_settings_create_shaped(struct nib_context **out, const struct nib_model *model,
+                               const struct nib_context_shape *shape);
+
 struct nib_chat_texts { /* without data where the options of a conversation give none */
     struct nib_buffer system, template_source;
 };

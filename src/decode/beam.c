@@ -5,7 +5,8 @@
  * Candidates of a beam are its most probable ids after bans and penalties.  By transformers' rule
  * the best (1 + end ids) n_beams of all are taken by sum; those among the first n_beams that end go
  * to the list of ended ones, the best n_beams that do not end run on.  By the textbook ended beams
- * stay in the pool.  Ties go to the earlier beam, then to the lower id.
+ * stay in the pool.  Ties go to the earlier beam, then to the lower id.  What the model forces at
+ * the maximum length costs nothing.
  */
 #include "common.h"
 
@@ -35,6 +36,7 @@ struct search {
     size_t n_beams;
     struct beam *ended; /* [n_beams], best first */
     size_t n_ended;
+    size_t max_new;
     bool is_done;
 };
 
@@ -53,7 +55,7 @@ struct run {
     size_t top_capacity;
     uint32_t *taken; /* ids that earlier groups took in this step */
     size_t n_taken;
-    struct nib_hypothesis *shown; /* [n_beams] for on_step */
+    struct nib_hypothesis *shown; /* [2 * n_beams] for on_step */
     /* the batch */
     int32_t *ids;
     uint32_t *sequences;
@@ -103,6 +105,11 @@ static enum nib_status check_params(const struct nib_beam_params *p, struct nib_
     return NIB_OK;
 }
 
+static size_t max_new_of(const struct run *r, size_t input)
+{
+    return r->inputs[input].max_new > 0 ? r->inputs[input].max_new : r->p.max_new;
+}
+
 static enum nib_status check_inputs(const struct run *r, struct nib_error *err)
 {
     const struct nib_context_info *info = nib_context_info(r->context);
@@ -119,11 +126,15 @@ static enum nib_status check_inputs(const struct run *r, struct nib_error *err)
         if (r->inputs[i].n_prefix == 0)
             return nib_fail(err, NIB_ERROR_ARGUMENT,
                             "input %zu has no id to begin with; give a prompt or the start id", i);
-        if (r->inputs[i].n_prefix + r->p.max_new > (size_t)info->n_ctx + 1)
+        const size_t max_new = max_new_of(r, i);
+        if (max_new > MAX_NEW)
+            return nib_fail(err, NIB_ERROR_ARGUMENT,
+                            "at most %zu new ids for input %zu; use 1 to %d", max_new, i, MAX_NEW);
+        if (r->inputs[i].n_prefix + max_new > (size_t)info->n_ctx + 1)
             return nib_fail(err, NIB_ERROR_CONTEXT,
-                            "%zu ids and %u new ones do not fit into the context of %u; use a "
+                            "%zu ids and %zu new ones do not fit into the context of %u; use a "
                             "larger one (-c) or fewer",
-                            r->inputs[i].n_prefix, r->p.max_new, info->n_ctx);
+                            r->inputs[i].n_prefix, max_new, info->n_ctx);
     }
     return NIB_OK;
 }
@@ -171,21 +182,23 @@ static enum nib_status allocate(struct run *r)
     r->searches = calloc(r->n_inputs, sizeof(*r->searches));
     r->candidates = malloc((k * r->n_wanted + k) * sizeof(*r->candidates));
     r->taken = malloc(k * sizeof(*r->taken));
-    r->shown = malloc(k * sizeof(*r->shown));
+    r->shown = malloc(2 * k * sizeof(*r->shown));
     r->ids = malloc(r->n_inputs * k * sizeof(*r->ids));
     r->sequences = malloc(r->n_inputs * k * sizeof(*r->sequences));
     bool is_complete =
         r->searches && r->candidates && r->taken && r->shown && r->ids && r->sequences;
+    uint64_t n_ids = 0;
     for (size_t i = 0; i < r->n_inputs && is_complete; i++) {
         struct search *s = &r->searches[i];
-        s->beams = make_beams(k, r->p.max_new);
-        s->next = make_beams(k, r->p.max_new);
-        s->ended = make_beams(k, r->p.max_new);
+        s->max_new = max_new_of(r, i);
+        n_ids += s->max_new;
+        s->beams = make_beams(k, s->max_new);
+        s->next = make_beams(k, s->max_new);
+        s->ended = make_beams(k, s->max_new);
         is_complete = s->beams && s->next && s->ended;
     }
     return is_complete ? NIB_OK
-                       : nib_fail_memory(r->err, (uint64_t)r->n_inputs * k * r->p.max_new * 12,
-                                         "a beam search");
+                       : nib_fail_memory(r->err, n_ids * k * 3 * sizeof(int32_t), "a beam search");
 }
 
 /* The model's end ids: those that end an answer. */
@@ -394,7 +407,7 @@ static void select_running(struct run *r, struct search *s, size_t n_candidates,
                            size_t *n_next)
 {
     const size_t size = r->p.n_beams / r->p.n_groups, end = *n_next + size;
-    const bool is_last = s->beams[0].n + 1 == r->p.max_new;
+    const bool is_last = s->beams[0].n + 1 == s->max_new;
     qsort(r->candidates, n_candidates, sizeof(*r->candidates), compare_candidates);
     for (size_t i = 0; i < n_candidates && i < r->n_wanted / r->p.n_groups; i++) {
         const struct candidate *c = &r->candidates[i];
@@ -469,7 +482,7 @@ static bool is_finished(const struct run *r, const struct search *s)
             all_ended &= s->beams[i].is_ended;
             longest = s->beams[i].n > longest ? s->beams[i].n : longest;
         }
-        return all_ended || longest == r->p.max_new;
+        return all_ended || longest == s->max_new;
     }
     if (s->n_ended < r->p.n_beams)
         return false;
@@ -480,7 +493,7 @@ static bool is_finished(const struct run *r, const struct search *s)
         best = s->beams[i].sum > best ? s->beams[i].sum : best;
     const bool could_grow = r->p.early_stopping == NIB_STOP_NEVER && r->p.length_penalty > 0;
     const struct beam *worst = &s->ended[s->n_ended - 1];
-    return score_of(r, best, could_grow ? r->p.max_new : n) <= score_of(r, worst->sum, worst->n);
+    return score_of(r, best, could_grow ? s->max_new : n) <= score_of(r, worst->sum, worst->n);
 }
 
 /* The continuations of one beam, behind the candidates that are there. */
@@ -489,8 +502,14 @@ static enum nib_status add_candidates(struct run *r, const struct search *s, siz
 {
     const struct beam *b = &s->beams[beam];
     struct candidate *out = r->candidates + *n_candidates;
+    const int32_t forced = nib_model_info(r->model)->forced_eos_id;
     size_t n = 0;
-    const enum nib_status status = extend(r, &r->inputs[input], b, (uint32_t)beam, logits, out, &n);
+    enum nib_status status = NIB_OK;
+    if (forced >= 0 && !r->p.ignores_end && b->n + 1 == s->max_new)
+        out[n++] = (struct candidate){
+            .sum = b->sum, .beam = (uint32_t)beam, .id = forced, .is_end = is_end(r, forced)};
+    else
+        status = extend(r, &r->inputs[input], b, (uint32_t)beam, logits, out, &n);
     for (size_t i = 0; i < n; i++)
         out[i].rank = r->p.rule == NIB_BEAMS_HF ? out[i].sum : score_of(r, out[i].sum, b->n + 1);
     *n_candidates += n;
@@ -534,12 +553,12 @@ static void show(const struct run *r, size_t input, size_t number)
     const struct search *s = &r->searches[input];
     if (!r->p.on_step)
         return;
-    for (size_t i = 0; i < s->n_beams; i++) {
-        const struct beam *b = &s->beams[i];
+    for (size_t i = 0; i < s->n_beams + s->n_ended; i++) {
+        const struct beam *b = i < s->n_beams ? &s->beams[i] : &s->ended[i - s->n_beams];
         r->shown[i] =
             (struct nib_hypothesis){b->ids, b->n, b->sum, score_of(r, b->sum, b->n), b->is_ended};
     }
-    r->p.on_step(r->p.data, input, number, r->shown, s->n_beams);
+    r->p.on_step(r->p.data, input, number, r->shown, s->n_beams + s->n_ended);
 }
 
 /* ---- the search ------------------------------------------------------------------------------ */
