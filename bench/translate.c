@@ -82,7 +82,7 @@ static void search(struct bench *b)
     if (!inputs || !outputs)
         die("out of memory");
     for (uint32_t i = 0; i < b->n_batch; i++)
-        inputs[i] = (struct nib_beam_input){&start, 1};
+        inputs[i] = (struct nib_beam_input){&start, 1, 0};
     check(b, nib_beam_search(b->context, b->model, &p, inputs, b->n_batch, outputs, &b->err));
     nib_beam_outputs_free(outputs, b->n_batch);
     free(inputs);

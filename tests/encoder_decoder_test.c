@@ -25,7 +25,6 @@ static const char *const models[] = {
     "t5-relu",
     "t5-v1_1-gated-gelu",
     "transformer-separate",
-    "transformer-shared",
 };
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -223,7 +222,7 @@ static void check_beams(struct stage *s, int prompt, const char *name, enum nib_
     p.early_stopping = early_stopping;
     encode(s, &s->sources[prompt]);
     const struct ids prefix = start_of(s, start);
-    const struct nib_beam_input input = {prefix.data, prefix.n};
+    const struct nib_beam_input input = {prefix.data, prefix.n, 0};
     if (nib_beam_search(s->context, s->model, &p, &input, 1, &out, &err) != NIB_OK)
         fail_msg("%s", err.message);
 
@@ -376,7 +375,7 @@ static void test_beams_of_many_are_those_of_each(void **state)
         p.max_new = N_BEAM_NEW;
         const struct ids prefix = start_of(&s, start);
         for (uint32_t i = 0; i < N; i++) { /* beginnings of the sources, of many lengths */
-            inputs[i] = (struct nib_beam_input){prefix.data, prefix.n};
+            inputs[i] = (struct nib_beam_input){prefix.data, prefix.n, 0};
             for (size_t j = 0; j < s.sources[i % 2].n - i; j++) {
                 ids[batch.n_tokens] = s.sources[i % 2].data[j];
                 sequences[batch.n_tokens++] = i;
@@ -413,7 +412,7 @@ static void test_wrong_sources_and_searches_are_refused(void **state)
     struct nib_beam_output out;
     open_stage(&s, "bart", "f32", NULL, 1, 2);
     const int32_t start = nib_model_info(s.model)->decoder_start_id;
-    struct nib_beam_input input = {&start, 1};
+    struct nib_beam_input input = {&start, 1, 0};
     assert_int_equal(nib_evaluate(s.context, &(struct nib_batch){1, &start, NULL, NULL}, &err),
                      NIB_ERROR_ARGUMENT);
     assert_non_null(strstr(err.message, "source 0, which is empty"));

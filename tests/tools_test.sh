@@ -147,7 +147,7 @@ EOF
 
 # ---- folders without a tokenizer ----------------------------------------------------------------
 
-folders=$here/data/models
+folders=$data/models
 seq 3 42 | paste -sd, | sed 's/.*/[[5,6,7],[&]]/' >two.json
 echo '[[5,6,7]]' >short.json
 seq 3 42 | paste -sd, | sed 's/.*/[[&]]/' >long.json
