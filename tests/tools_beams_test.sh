@@ -6,7 +6,7 @@ set -u
 # shellcheck source=tests/tools_check.sh
 . "$(dirname "$0")/tools_check.sh"
 toy=$(realpath "$here/../models/toy-numbers")
-folders=$here/data/models
+folders=$data/models
 exact='--type f32 -ctk f32 -ctv f32'
 
 # ---- the toy ------------------------------------------------------------------------------------
