@@ -172,6 +172,16 @@ static void add_values(struct nib_attend *a, const struct tile *t, const float *
                              t->next, n, c->d_padded);
 }
 
+/* q[i] times what the keys of the segment are held without. */
+static float mean_score(const struct nib_attend *a, size_t i)
+{
+    const float *q = a->q + i * a->cache->d_padded;
+    float sum[16] = {0};
+    for (size_t j = 0; j < a->cache->d; j++)
+        sum[j % 16] += q[j] * a->mean[j];
+    return nib_sum16(sum);
+}
+
 void nib_attend_segment(struct nib_attend *a, const uint8_t *memory, size_t segment, float *sums)
 {
     const struct nib_attention_rule *rule = a->rule;
@@ -201,4 +211,7 @@ void nib_attend_segment(struct nib_attend *a, const uint8_t *memory, size_t segm
         }
         add_values(a, &t, factor, sums);
     }
+    if (a->mean)
+        for (size_t i = 0; i < n; i++)
+            a->state[i].max += mean_score(a, i);
 }

@@ -1,5 +1,6 @@
 /* Contexts: sequences of tokens, their KV cache, and the evaluation of batches in chunks. */
 #include "context.h"
+#include "key_bias.h"
 #include "os.h"
 #include "positions.h"
 #include "step.h"
@@ -17,6 +18,8 @@ struct nib_context {
     struct nib_cpu_plan *plan;
     struct nib_team *team;
     struct nib_kv_cache cache;
+    struct nib_key_bias key_bias;
+    uint8_t *key_bias_memory;
     uint32_t *lengths;   /* [n_sequences] */
     int32_t **histories; /* [n_sequences][n_ctx], only without a cache */
     struct nib_work work;
@@ -110,6 +113,13 @@ static void place_wide(struct nib_context *context, uint8_t *base, size_t *used)
     t->first = cut(base, used, (c->n_experts + 1) * sizeof(*t->first));
 }
 
+static uint64_t key_bias_bytes(const struct nib_context *context)
+{
+    return context->cache.type_k == NIB_CACHE_Q8
+               ? nib_key_bias_bytes(context->model, context->cache.n_segments)
+               : 0;
+}
+
 /* Lay out everything but the KV cache; called once to count and once to place. */
 static size_t place(struct nib_context *context, uint8_t *base)
 {
@@ -134,6 +144,7 @@ static size_t place(struct nib_context *context, uint8_t *base)
         w->sine[i] = cut_buffer(base, &used, n, n_angles);
         w->rope_frequency[i] = cut(base, &used, n_angles * sizeof(float));
     }
+    context->key_bias_memory = cut(base, &used, key_bias_bytes(context));
     w->logits = cut_buffer(base, &used, n_logits, c->n_vocab);
     const size_t n_inputs = n_most * (c->n_experts > 0 ? c->n_experts_used : 1);
     for (int kind = 0; kind < NIB_ACT_COUNT; kind++)
@@ -207,6 +218,22 @@ uint64_t nib_kv_bytes(const struct nib_model *model, uint32_t n_ctx, enum nib_kv
     return nib_kv_cache_shape(&cache, n_ctx) ? cache.n_bytes : UINT64_MAX;
 }
 
+/* What depends on positions alone. */
+static void fill_tables(struct nib_context *context)
+{
+    const struct nib_config *c = &context->model->config;
+    struct nib_work *w = &context->work;
+    for (int i = 0; i < NIB_ROPE_COUNT; i++)
+        if (c->rope[i].base > 0)
+            nib_rope_frequencies((float *)w->rope_frequency[i], &c->rope[i], c->n_rot,
+                                 context->info.n_ctx);
+    if (key_bias_bytes(context) == 0)
+        return;
+    nib_key_bias_init(&context->key_bias, context->model, w->rope_frequency,
+                      context->cache.n_segments, context->key_bias_memory);
+    w->key_bias = &context->key_bias;
+}
+
 enum nib_status nib_context_create(struct nib_context **out, const struct nib_model *model,
                                    const struct nib_context_params *params, struct nib_error *err)
 {
@@ -218,7 +245,6 @@ enum nib_status nib_context_create(struct nib_context **out, const struct nib_mo
     if (check_params(&p, model, err) != NIB_OK)
         return NIB_ERROR_ARGUMENT;
 
-    const struct nib_config *c = &model->config;
     struct nib_context *context = calloc(1, sizeof(*context));
     if (!context)
         return nib_fail_memory(err, sizeof(*context), "a context");
@@ -248,10 +274,7 @@ enum nib_status nib_context_create(struct nib_context **out, const struct nib_mo
     w->rows = context->rows;
     w->logits_rows = context->logits_rows;
     w->cancel = &context->cancel;
-    for (int i = 0; i < NIB_ROPE_COUNT; i++)
-        if (c->rope[i].base > 0)
-            nib_rope_frequencies((float *)w->rope_frequency[i], &c->rope[i], c->n_rot,
-                                 context->info.n_ctx);
+    fill_tables(context);
     *out = context;
     return NIB_OK;
 
