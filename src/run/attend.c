@@ -176,9 +176,14 @@ static void add_values(struct nib_attend *a, const struct tile *t, const float *
 static float mean_score(const struct nib_attend *a, size_t i)
 {
     const float *q = a->q + i * a->cache->d_padded;
+    const size_t n = a->cache->d;
     float sum[16] = {0};
-    for (size_t j = 0; j < a->cache->d; j++)
-        sum[j % 16] += q[j] * a->mean[j];
+    size_t j = 0;
+    for (; j + 16 <= n; j += 16)
+        for (size_t k = 0; k < 16; k++)
+            sum[k] += q[j + k] * a->mean[j + k];
+    for (size_t k = 0; j + k < n; k++)
+        sum[k] += q[j + k] * a->mean[j + k];
     return nib_sum16(sum);
 }
 
