@@ -25,6 +25,7 @@ enum {
 };
 
 unsigned nib_cpu_features(void);  /* of this machine */
+bool nib_cpu_has_sha(void);       /* x86: instructions for SHA-256 */
 void nib_cpu_name(char name[64]); /* "AMD EPYC ...", "" if unknown */
 
 /* ---- matrix products ------------------------------------------------------------------------ */

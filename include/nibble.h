@@ -119,15 +119,21 @@ struct nib_model_params {
     int n_threads;             /* for packing; 0: nib_machine_query()'s n_threads */
     nib_progress_fn *progress; /* may be NULL */
     void *progress_data;
+    /* A folder, made if need be, that keeps packed forms of models: a model that was opened before
+     * is mapped from there (nib_pack_model()).  What cannot be kept costs nothing but that.  NULL,
+     * the default: none. */
+    const char *cache;
+    uint64_t cache_limit;   /* bytes of all that it keeps; the oldest go first; default 8 GiB */
+    uint64_t cache_minimum; /* of a packed form to be worth keeping; default 256 MiB */
 };
 
 NIB_API void nib_model_params_init(struct nib_model_params *params);
 
 /*
  * Open the GGUF file, or the Hugging Face folder (config.json, model.safetensors or its shards,
- * tokenizer.json or tokenizer.model), at `path` and pack its weights.  `params` may be NULL for the defaults.  On
- * success *out is to be released with nib_model_close(), after all contexts made from it.  The file
- * may be removed or changed once this returns.
+ * tokenizer.json or tokenizer.model), at `path` and pack its weights.  `params` may be NULL for the
+ * defaults.  On success *out is to be released with nib_model_close(), after all contexts made from
+ * it.  The file may be removed or changed once this returns.
  */
 NIB_API enum nib_status nib_model_open(struct nib_model **out, const char *path,
                                        const struct nib_model_params *params,
@@ -150,7 +156,15 @@ struct nib_model_info {
     uint64_t n_packed_bytes; /* the same in memory */
     uint64_t n_token_bytes;  /* weight bytes read to generate one token */
     int32_t bos_id, eos_id;  /* -1 if the model has none */
+    uint32_t n_source_vocab; /* of what is encoded; else n_vocab */
+    bool has_encoder; /* nib_encode_sources() comes first; sequences begin with decoder_start_id */
+    int32_t decoder_start_id, forced_bos_id, forced_eos_id; /* the first id behind it, and the last
+                                                               at the maximum length; or -1 */
+    const int32_t *bad_ids;                                 /* [n_bad_ids] are never to be chosen */
+    size_t n_bad_ids;
     bool adds_bos, adds_eos; /* by NIB_ADD_SPECIAL */
+    const char *packed_from; /* a packed file: what it was made from; else NULL */
+    const char *cache;       /* a sentence on what nib_model_params.cache did; NULL without one */
     /* Positions depend on nib_context_params.n_ctx (dynamic and long scaling): a text is computed
      * as by its reference in a context as long as the text. */
     bool scales_by_context;
@@ -254,7 +268,9 @@ struct nib_context_params {
     uint32_t n_batch; /* tokens computed at once, 1..4096; longer batches are cut; default 512 */
     uint32_t n_sequences; /* independent sequences; default 1 */
     uint32_t n_logits;    /* rows of logits one nib_evaluate() may ask for; default n_sequences */
-    int n_threads;        /* 0: nib_machine_query()'s n_threads */
+    uint32_t n_sources;   /* of models with an encoder: texts to decode from; default n_sequences */
+    uint32_t n_ctx_source; /* tokens a source may have; 0: what the model was trained for */
+    int n_threads;         /* 0: nib_machine_query()'s n_threads */
     enum nib_kv_type type_k, type_v; /* what the cache holds; default NIB_KV_F16 */
     bool kv_cache; /* false: every evaluation recomputes its sequences from their first token */
 };
@@ -271,6 +287,7 @@ NIB_API void nib_context_free(struct nib_context *context);
 
 struct nib_context_info {
     uint32_t n_ctx, n_batch, n_sequences, n_logits;
+    uint32_t n_sources, n_ctx_source; /* 0 without an encoder */
     int n_threads;
     uint64_t n_kv_bytes;      /* all sequences at full length */
     uint64_t n_scratch_bytes; /* everything else */
@@ -302,6 +319,30 @@ NIB_API const float *nib_logits(const struct nib_context *context, size_t i);
 /* Tokens in a sequence, and forgetting all after the first `n`. */
 NIB_API uint32_t nib_sequence_length(const struct nib_context *context, uint32_t sequence);
 NIB_API void nib_sequence_truncate(struct nib_context *context, uint32_t sequence, uint32_t n);
+
+/* `to` becomes a copy of `from`; what both begin with is held once.  A source goes with it. */
+NIB_API enum nib_status nib_sequence_fork(struct nib_context *context, uint32_t from, uint32_t to,
+                                          struct nib_error *err);
+
+/* Make `sequence` the beginning of `ids`, as far as the cache still holds it from any sequence;
+ * returns how many tokens that is, fewer than n_ids.  The bits are those of computing it again. */
+NIB_API uint32_t nib_sequence_reuse(struct nib_context *context, uint32_t sequence,
+                                    const int32_t *ids, size_t n_ids);
+
+/*
+ * Models with an encoder: sources are encoded once, and sequences decode from them, sequence i from
+ * source i until nib_sequence_set_source() says otherwise.  `batch` has whole sources (its
+ * `sequences` are numbers of sources, its wants_logits is not looked at); what these sources held
+ * is replaced, and sequences that decode from them begin anew.
+ */
+NIB_API enum nib_status nib_encode_sources(struct nib_context *context,
+                                           const struct nib_batch *batch, struct nib_error *err);
+NIB_API enum nib_status nib_sequence_set_source(struct nib_context *context, uint32_t sequence,
+                                                uint32_t source, struct nib_error *err);
+
+/* The encoder's output [n_embd] for the i-th token of the last source of the last
+ * nib_encode_sources(), valid until the next one; NULL if there is none. */
+NIB_API const float *nib_encoder_output(const struct nib_context *context, size_t i);
 
 /* Make a running nib_evaluate() return NIB_ERROR_CANCELLED soon.  From any thread or signal
  * handler; a call while nothing runs has no effect. */
@@ -445,6 +486,81 @@ NIB_API size_t nib_top_logprobs(const float *logits, size_t n_vocab, size_t n,
 /* The id of the largest logit, the lowest such id. */
 NIB_API int32_t nib_argmax(const float *logits, size_t n_vocab);
 
+/* ---- beam search ---------------------------------------------------------------------------- */
+
+enum nib_beam_rule {
+    /* transformers' search: sequences that end leave the beams for a list of the best n_beams. */
+    NIB_BEAMS_HF,
+    /* Sequences that end stay among the n_beams and compete with the others by score. */
+    NIB_BEAMS_TEXTBOOK,
+};
+
+/* When the search of NIB_BEAMS_HF is over, besides at the maximum length. */
+enum nib_early_stopping {
+    NIB_STOP_WHEN_WORSE, /* n_beams have ended and the best that runs scores less than the worst */
+    NIB_STOP_AT_ONCE,    /* n_beams have ended */
+    NIB_STOP_NEVER,      /* as the first, by the best score that could still be reached */
+};
+
+struct nib_hypothesis {
+    const int32_t *ids; /* [n_ids] generated: without the prefix, with the end */
+    size_t n_ids;
+    double sum; /* of log-probabilities */
+    double score;
+    bool is_ended; /* by an end id, not by the maximum length */
+};
+
+struct nib_beam_params {
+    uint32_t n_beams; /* 1..256; default 4 */
+    uint32_t n_best;  /* hypotheses to give, at most n_beams; default 1 */
+    uint32_t max_new; /* ids that are generated at most, the end included; default 128 */
+    enum nib_beam_rule rule;
+    enum nib_early_stopping early_stopping;
+    /* A score is the sum of log-probabilities / (number of generated ids)^length_penalty; default 1
+     */
+    double length_penalty;
+    double repeat_penalty;    /* over all ids so far: log-probabilities are multiplied; 1: off */
+    uint32_t no_repeat_ngram; /* n > 0: no n ids come twice in a row of the output or prefix */
+    uint32_t min_new;         /* no end before this many other ids; default 0 */
+    /* Beams in groups, which avoid what earlier groups take in a step: log-probability -
+     * diversity_penalty for each of their beams that took the id (Vijayakumar et al. 2018). */
+    uint32_t n_groups; /* divides n_beams; default 1 */
+    double diversity_penalty;
+    const int32_t *bad_ids; /* never chosen, beside the model's own */
+    size_t n_bad_ids;
+    bool ignores_end; /* end ids are ids as others */
+    /* After each step, with all beams of `input`, best first; by NIB_BEAMS_HF those that go on, then
+     * the list of those that have ended.  May be NULL. */
+    void (*on_step)(void *data, size_t input, size_t step, const struct nib_hypothesis *beams,
+                    size_t n_beams);
+    void *data;
+};
+
+/* What to continue; the i-th uses sequences [i * n_beams, (i + 1) * n_beams) of the context, which
+ * are emptied, and source i of a model with an encoder. */
+struct nib_beam_input {
+    const int32_t *prefix; /* not generated, not counted: a prompt, or start ids */
+    size_t n_prefix;
+    uint32_t max_new; /* 0: what the params say */
+};
+
+struct nib_beam_output {
+    struct nib_hypothesis *best; /* [n_best], best first; fewer where fewer were found */
+    size_t n_best;
+};
+
+NIB_API void nib_beam_params_init(struct nib_beam_params *params);
+
+/*
+ * Search all inputs together; each finds what it would alone.  The context has n_inputs * n_beams
+ * sequences and as many logits.  out[n_inputs] is to be released with nib_beam_outputs_free().
+ */
+NIB_API enum nib_status nib_beam_search(struct nib_context *context, const struct nib_model *model,
+                                        const struct nib_beam_params *params,
+                                        const struct nib_beam_input *inputs, size_t n_inputs,
+                                        struct nib_beam_output *out, struct nib_error *err);
+NIB_API void nib_beam_outputs_free(struct nib_beam_output *outputs, size_t n);
+
 /* ---- quantising model files ----------------------------------------------------------------- */
 
 struct nib_quantize_tensor {
@@ -493,6 +609,29 @@ NIB_API const char *nib_quantize_type(size_t i);
 NIB_API enum nib_status nib_quantize(const char *input, const char *output,
                                      const struct nib_quantize_params *params,
                                      struct nib_quantize_result *result, struct nib_error *err);
+
+/* ---- packed files --------------------------------------------------------------------------- */
+
+struct nib_pack_params {
+    const char *type; /* as in nib_model_params */
+    int n_threads;    /* 0: nib_machine_query()'s n_threads */
+    /* May be NULL; is called from the calling thread, and returns false to stop. */
+    bool (*progress)(void *data, uint64_t done, uint64_t total);
+    void *data;
+};
+
+NIB_API void nib_pack_params_init(struct nib_pack_params *params);
+
+/*
+ * Write the model at `input`, any that nib_model_open() takes, as the packed file `output`: a GGUF
+ * file whose weights lie as they are computed with, so that nib_model_open() maps them instead of
+ * reading and packing them.  It names its source by SHA-256, and is for this version of nibble, on
+ * any CPU.  `output` gets its name when it is complete.  While a model opened from a packed file is
+ * in use, the file may be replaced or removed, but not be changed in place.  `params` may be NULL.
+ */
+NIB_API enum nib_status nib_pack_model(const char *input, const char *output,
+                                       const struct nib_pack_params *params,
+                                       struct nib_error *err);
 
 /* ---- the machine ---------------------------------------------------------------------------- */
 

@@ -201,6 +201,7 @@ static float *attend(const struct problem *p, const struct nib_kernels *kernels,
     struct nib_kv_cache cache = make_cache(p, p->n_tokens[0]), cross = make_cache(p, 300);
     fill_cross(p, kernels, &cross);
     const uint32_t cross_keys[] = {(uint32_t)p->n_cross[0], (uint32_t)p->n_cross[1]};
+    static const uint32_t source_of[] = {0, 1};
     struct nib_cpu_plan *plan;
     struct nib_team *team;
     assert_int_equal(nib_cpu_plan_create(&plan, n_threads, NULL), NIB_OK);
@@ -215,6 +216,8 @@ static float *attend(const struct problem *p, const struct nib_kernels *kernels,
                  .cache = &cache,
                  .cross = &cross,
                  .cross_keys = cross_keys,
+                 .source_of = source_of,
+                 .partial_room = NIB_FEW_ROWS * cache.n_segments,
                  .team = team,
                  .partial_floats = partial_floats,
                  .partials = zeroed(NIB_FEW_ROWS * p->n_kv_heads * cache.n_segments *

@@ -379,6 +379,40 @@ static void test_mirostat_keeps_to_its_surprise(void **state)
     }
 }
 
+/* Each stage alone: its distributions are checked above and in the tables; here, that ids are drawn
+ * as often as they say. */
+static void test_draws_follow_what_each_stage_leaves(void **state)
+{
+    (void)state;
+    struct nib_sampler_params all[8];
+    for (size_t i = 0; i < COUNT(all); i++)
+        all[i] = plain();
+    all[0].top_n_sigma = 1.5f;
+    all[1].top_k = 12;
+    all[2].typical_p = 0.7f;
+    all[3].top_p = 0.8f;
+    all[4].min_p = 0.02f;
+    all[5].temperature = 1.7f;
+    all[6].dynatemp_range = 0.6f;
+    all[7].logit_bias = &(struct nib_logit_bias){3, 4};
+    all[7].n_logit_bias = 1;
+    const int n_draws = is_quick() ? 2000 : 100000;
+    float logits[V];
+    fill_logits(logits, 21);
+    for (size_t k = 0; k < COUNT(all); k++) {
+        all[k].seed = 11 + k;
+        struct nib_sampler *sampler = sampler_of(&all[k], V);
+        uint32_t counts[V] = {0};
+        double p[V];
+        for (int i = 0; i < n_draws; i++)
+            counts[choose(sampler, logits)]++;
+        for (int32_t i = 0; i < V; i++)
+            p[i] = nib_sampler_probability(sampler, i);
+        check_counts(counts, p, V, n_draws);
+        nib_sampler_free(sampler);
+    }
+}
+
 /* ---- order and names ------------------------------------------------------------------------ */
 
 static void check_chain(const char *samplers, const char *expected)
@@ -536,6 +570,7 @@ int main(void)
         cmocka_unit_test(test_xtc_leaves_a_single_candidate_and_its_own_kind_alone),
         cmocka_unit_test(test_dynamic_temperature_follows_the_entropy),
         cmocka_unit_test(test_mirostat_keeps_to_its_surprise),
+        cmocka_unit_test(test_draws_follow_what_each_stage_leaves),
         cmocka_unit_test(test_order_is_settable_with_names_of_others),
         cmocka_unit_test(test_unknown_and_repeated_stages_are_refused),
         cmocka_unit_test(test_report_says_what_each_stage_left),

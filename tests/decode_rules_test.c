@@ -57,6 +57,9 @@ static double penalty_by_definition(const struct nib_dry_params *p, const int32_
         ids += n - (size_t)p->last_n;
         n = (size_t)p->last_n;
     }
+    for (size_t b = 0; b < p->n_breakers; b++)
+        if (p->breakers[b].n_ids == 1 && p->breakers[b].ids[0] == next)
+            return 0;
     size_t begin = 0, end; /* repetitions lie behind the latest breaker */
     for (size_t at = n; at-- > 0 && begin == 0;)
         if (has_breaker_at(p, ids, n, at, &end))
@@ -172,6 +175,65 @@ static void test_dry_ends_a_loop_in_the_sampler(void **state)
     for (int i = 0; i < 30; i++)
         assert_int_equal(choose(sampler, logits), 1);
     nib_sampler_free(sampler);
+}
+
+static bool has_list(const int32_t *ids, size_t n, const struct nib_id_list *list)
+{
+    for (size_t i = 0; i + list->n_ids <= n; i++)
+        if (memcmp(ids + i, list->ids, list->n_ids * sizeof(*ids)) == 0)
+            return true;
+    return false;
+}
+
+/* Wherever the tokens of a text begin and end, a breaker in it is found; where there is none, none
+ * is. */
+static void check_breaker(const struct nib_model *model, const char *breaker)
+{
+    struct nib_id_list *lists;
+    struct nib_error err;
+    size_t n_lists;
+    if (nib_dry_breakers(model, &breaker, 1, &lists, &n_lists, &err) != NIB_OK)
+        fail_msg("%s", err.message);
+    assert_true(n_lists > 0);
+    static const char *const words[] = {"the", " world", ":",  "\n",  " of",
+                                        "ing", "x",      ". ", "\n\n"};
+    for (uint64_t step = 0; step < 500; step++) {
+        char text[200] = "";
+        for (uint64_t i = 0; i < 8; i++) {
+            const double u = nib_random_uniform(step, 3, i);
+            strcat(text, u < 0.1 ? breaker : words[(size_t)(u * NIB_COUNT(words))]);
+        }
+        int32_t *ids;
+        size_t n_ids, n_found = 0;
+        assert_int_equal(nib_tokenize(model, text, strlen(text), 0, &ids, &n_ids, NULL), NIB_OK);
+        for (size_t i = 0; i < n_lists; i++)
+            n_found += has_list(ids, n_ids, &lists[i]);
+        assert_true((n_found > 0) == (strstr(text, breaker) != NULL));
+        nib_free(ids);
+    }
+    nib_free(lists);
+}
+
+static void test_breakers_are_found_in_any_tokens(void **state)
+{
+    (void)state;
+    struct nib_model *model;
+    struct nib_error err;
+    if (nib_model_open(&model, NIB_TEST_DATA "/gguf-models/llama3-scaled-q8_0.gguf", NULL, &err) !=
+        NIB_OK)
+        fail_msg("%s", err.message);
+    const char *const breakers[] = {"\n", ":", "\n\n", "the", " w", "d:", "g of"};
+    for (size_t i = 0; i < NIB_COUNT(breakers); i++)
+        check_breaker(model, breakers[i]);
+    struct nib_id_list *lists;
+    size_t n;
+    assert_int_equal(nib_dry_breakers(model, NULL, 0, &lists, &n, &err), NIB_OK);
+    assert_int_equal(n, 0);
+    nib_free(lists);
+    const char *const empty = "";
+    assert_int_equal(nib_dry_breakers(model, &empty, 1, &lists, &n, &err), NIB_ERROR_ARGUMENT);
+    assert_null(lists);
+    nib_model_close(model);
 }
 
 /* ---- constraints ---------------------------------------------------------------------------- */
@@ -381,6 +443,7 @@ int main(void)
         cmocka_unit_test(test_dry_equals_its_definition),
         cmocka_unit_test(test_dry_takes_a_megabyte_of_one_id),
         cmocka_unit_test(test_dry_ends_a_loop_in_the_sampler),
+        cmocka_unit_test(test_breakers_are_found_in_any_tokens),
         cmocka_unit_test(test_bad_words_are_never_completed),
         cmocka_unit_test(test_end_ids_wait_for_the_least_length),
         cmocka_unit_test(test_biases_are_added_and_ban),

@@ -1,6 +1,6 @@
 /*
  * Every decoder family against its reference: tiny models as their publishers' library writes them
- * (tests/data/models: its logits and greedy ids in golden.safetensors; README.md says where they
+ * (tests/data/models.md says where they
  * are from) and as GGUF.  The path without quantisation is near the reference; with it, all ways to
  * compute give the same bits.
  */

@@ -177,6 +177,25 @@ static void test_windows_without_layer_types(void **state)
     assert_false(nib_gguf_has(g, "qwen2.attention.sliding_window"));
     nib_gguf_close(g);
 
+    /* Mixtures of experts and SmolLM3 have rules of their own. */
+    g = open_folder("{\"model_type\":\"qwen2_moe\"," SIZES
+                    ",\"use_sliding_window\":true,\"sliding_window\":9,\"max_window_layers\":2}",
+                    only_embedding);
+    expect_pattern(g, "qwen2moe.attention.sliding_window_pattern", "[4] true, false, false, false");
+    nib_gguf_close(g);
+    g = open_folder("{\"model_type\":\"qwen3_moe\"," SIZES
+                    ",\"use_sliding_window\":true,\"sliding_window\":9,\"max_window_layers\":2}",
+                    only_embedding);
+    hf_expect_int(g, "qwen3moe.attention.sliding_window", 9);
+    assert_false(nib_gguf_has(g, "qwen3moe.attention.sliding_window_pattern"));
+    nib_gguf_close(g);
+    g = open_folder("{\"model_type\":\"smollm3\"," SIZES
+                    ",\"use_sliding_window\":true,\"sliding_window\":9}",
+                    only_embedding);
+    expect_pattern(g, "smollm3.rope.layers", "[4] true, true, true, false");
+    expect_pattern(g, "smollm3.attention.sliding_window_pattern", "[4] false, false, false, true");
+    nib_gguf_close(g);
+
     g = open_folder("{\"model_type\":\"mistral\"," SIZES "}", only_embedding);
     hf_expect_int(g, "llama.attention.sliding_window", 4096); /* as transformers has it */
     nib_gguf_close(g);

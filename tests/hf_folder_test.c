@@ -39,7 +39,8 @@ static void find_source(struct source *s, const char *file, const char *name)
     yyjson_val *entry = yyjson_obj_get(yyjson_doc_get_root(s->table.header), name);
     if (!entry)
         fail_msg("no tensor %s in %s", name, file);
-    snprintf(s->dtype, sizeof(s->dtype), "%s", yyjson_get_str(yyjson_obj_get(entry, "dtype")));
+    const char *dtype = yyjson_get_str(yyjson_obj_get(entry, "dtype"));
+    snprintf(s->dtype, sizeof(s->dtype), "%s", dtype ? dtype : "");
     yyjson_val *shape = yyjson_obj_get(entry, "shape");
     s->n_dims = (uint32_t)yyjson_arr_size(shape);
     for (uint32_t i = 0; i < 4; i++)

@@ -288,9 +288,10 @@ static void test_config_floats_and_words(void **state)
         {"\"rope_scaling\":{\"type\":\"longrope\",\"factor\":2,\"long_factor\":[1],"
          "\"short_factor\":[1,1]}",
          "expected a number for every two rotated values"},
-        {"\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2,\"truncate\":false}", "whole bounds"},
-        {"\"partial_rotary_factor\":2", "expected a part from 0 to 1"},
-        {"\"partial_rotary_factor\":-1", "expected a part from 0 to 1"},
+        {"\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2,\"truncate\":7}",
+         "expected true or false"},
+        {"\"partial_rotary_factor\":2", "models of this family rotate whole heads"},
+        {"\"partial_rotary_factor\":-1", "models of this family rotate whole heads"},
         {"\"architectures\":[\"LlamaForSequenceClassification\"]", "a model that generates text"},
         {"\"architectures\":7", "a model that generates text"},
         {"\"eos_token_id\":\"2\"", "eos_token_id must be an id"},
@@ -351,6 +352,33 @@ static void test_config_of_odd_models(void **state)
                         "a kind of layer that nibble does not run");
     expect_config_error("{\"model_type\":\"smollm3\"," SIZES ",\"no_rope_layers\":[1]}",
                         "no_rope_layers is [1], expected an array with a number for each layer");
+}
+
+static void test_config_of_models_that_would_be_computed_wrongly(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *config, *part;
+    } cases[] = {
+        {"{\"model_type\":\"opt\"," SIZES ",\"layer_norm_elementwise_affine\":false}",
+         "layer_norm_elementwise_affine is false, but nibble runs only"},
+        {"{\"model_type\":\"bloom\"," SIZES ",\"slow_but_exact\":true,\"pretraining_tp\":2}",
+         "slow_but_exact is true, which changes results"},
+        {"{\"model_type\":\"mpt\"," SIZES ",\"attn_config\":{\"alibi\":false}}",
+         "alibi is false, but nibble runs only models of this family with ALiBi"},
+        {"{\"model_type\":\"mpt\"," SIZES ",\"logit_scale\":\"inv_sqrt_d_model\"}",
+         "logit_scale is \"inv_sqrt_d_model\", but nibble runs only"},
+        {"{\"model_type\":\"mpt\"," SIZES ",\"norm_type\":\"rmsnorm\"}",
+         "norm_type is \"rmsnorm\", expected low_precision_layernorm"},
+        {LLAMA_WITH("\"partial_rotary_factor\":0.5"),
+         "partial_rotary_factor is 0.5, but models of this family rotate whole heads"},
+        {"{\"model_type\":\"gemma3_text\"," SIZES
+         ",\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"default\"},"
+         "\"sliding_attention\":{\"rope_type\":\"linear\",\"factor\":2}}}",
+         "but nibble scales only the positions of full_attention"},
+    };
+    for (size_t i = 0; i < NIB_COUNT(cases); i++)
+        expect_config_error(cases[i].config, cases[i].part);
 }
 
 /* Numbers in range of JSON, but not of memory. */
@@ -529,6 +557,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_config_of_unknown_families, setup, teardown),
         cmocka_unit_test_setup_teardown(test_config_of_quantised_weights, setup, teardown),
         cmocka_unit_test_setup_teardown(test_config_of_odd_models, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_config_of_models_that_would_be_computed_wrongly, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_config_huge_numbers_take_no_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tensors_that_are_not_known, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tensors_of_quantised_weights, setup, teardown),

@@ -145,7 +145,7 @@ static void test_pages_of_a_range_are_found(void **state)
     assert_non_null(out);
     fprintf(out, "1000-2000 rw-p 00000000 00:00 0 \nSize: 4 kB\nRss: 4 kB\nAnonHugePages: 4 kB\n"
                  "200000-600000 rw-p 00000000 00:00 0  [heap]\nSize: 4096 kB\nRss: 2048 kB\n"
-                 "AnonHugePages: 2048 kB\nShmemPmdMapped: 64 kB\n"
+                 "AnonHugePages: 1024 kB\nShmemPmdMapped: 64 kB\nFilePmdMapped: 1024 kB\n"
                  "600000-800000 r--p 00000000 fe:00 7 /");
     for (int i = 0; i < 5000; i++)
         fputc('a', out);

@@ -24,7 +24,7 @@ open("type.gguf", "wb").write(data[:at] + (200).to_bytes(4, "little") + data[at 
 EOF
 
 refuses 3 missing.gguf run missing.gguf -p hi
-refuses 3 directory run . -p hi
+refuses 3 folder run . -p hi
 refuses 3 empty run empty.gguf -p hi
 refuses 3 truncated.gguf run truncated.gguf -p hi
 refuses 3 short.gguf run short.gguf -p hi

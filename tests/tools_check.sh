@@ -5,12 +5,15 @@ nibble=$(realpath "$1")
 here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 model=$(realpath "$2")/llama3-scaled-q8_0.gguf
 # shellcheck disable=SC2034
+data=$(cd "$(dirname "$2")" && pwd) # with what is kept as archives
+# shellcheck disable=SC2034
 big_model=${NIBBLE_TEST_MODEL:-}
 [ -z "${NIB_TEST_QUICK:-}" ] || big_model= # an emulator would take minutes
 unset "${!NIBBLE_@}" NO_COLOR
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
+unset XDG_CACHE_HOME
 export HOME=$folder XDG_STATE_HOME=$folder/state
 checks=0 failures=0
 

@@ -100,7 +100,7 @@ echo '[[997, 10, 20, 30], [997, 40], [997, 50, 60, 70, 80, 90]]' >batch.json
 accepts run "$model" --ids batch.json -n 5 --temp 0 --ignore-eos --output json
 cp out batch
 json "a line for each sequence, with all fields" \
-    'len(rows) == 3 and all(sorted(r) == ["finish_reason", "ids", "logprobs", "score", "text"] for r in rows)'
+    'len(rows) == 3 and all(sorted(r) == ["ended", "finish_reason", "ids", "logprobs", "score", "sum", "text"] for r in rows)'
 json "as many ids as asked for, with logprobs that add up" \
     'all(len(r["ids"]) == len(r["logprobs"]) == 5 and abs(sum(r["logprobs"]) - r["score"]) < 1e-4
          and max(r["logprobs"]) <= 0 and r["finish_reason"] == "length" for r in rows)'
@@ -144,6 +144,39 @@ row = struct.unpack("<1000f", body[12000:16000])
 answers = [json.loads(line) for line in open("batch")]
 assert answers[0]["ids"][0] == max(range(1000), key=lambda i: row[i])
 EOF
+
+# ---- folders without a tokenizer ----------------------------------------------------------------
+
+folders=$data/models
+seq 3 42 | paste -sd, | sed 's/.*/[[5,6,7],[&]]/' >two.json
+echo '[[5,6,7]]' >short.json
+seq 3 42 | paste -sd, | sed 's/.*/[[&]]/' >long.json
+accepts run "$folders/qwen3" --ids short.json -n 4 --ignore-eos -q
+check "the answer to ids is ids" grep -qE '^[0-9]+( [0-9]+){3}$' out
+accepts run "$folders/qwen3" --ids two.json -n 4 --ignore-eos --output json -q
+json "no text" 'len(rows) == 2 and all(len(r["ids"]) == 4 and "text" not in r for r in rows)'
+refuses 2 'without a tokenizer' run "$folders/qwen3" -p hi
+
+# Positions depend on the length of a text, not on what is beside it.
+for name in llama-longrope llama-dynamic; do
+    accepts score "$folders/$name" --type f32 --ids two.json --logits two.safetensors -q
+    for ids in short long; do
+        accepts score "$folders/$name" --type f32 --ids $ids.json --logits $ids.safetensors -q
+        accepts run "$folders/$name" --type f32 --ids $ids.json -n 6 --temp 0 --ignore-eos -q
+        cp out $ids.out
+    done
+    check "$name: logits are those of each alone" python3 -c '
+import sys
+data = []
+for name in ("two", "short", "long"):
+    file = open(name + ".safetensors", "rb").read()
+    data.append(file[8 + int.from_bytes(file[:8], "little"):])
+row = 4 * 67
+sys.exit(data[0] != data[1][:3 * row] + data[2][:40 * row])'
+    accepts run "$folders/$name" --type f32 --ids two.json -n 6 --temp 0 --ignore-eos -q
+    cat short.out long.out >both.out
+    check "$name: answers are those of each alone" cmp -s both.out out
+done
 
 # ---- rows without a token -----------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 #include "settings.h"
 #include "trace.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +74,7 @@ static bool trace_choice(const struct nib_generation *generation, const struct n
         generation->trace,
         &(struct nib_trace_step){
             .step = answer->n_ids,
-            .sequence = generation->first + sequence,
+            .sequence = answer->number,
             .input = is_first ? answer->prompt : &answer->ids[answer->n_ids - 1],
             .n_input = n_input,
             .position = nib_sequence_length(generation->context, sequence) - n_input,
@@ -93,11 +94,27 @@ static bool goes_on(const struct nib_generation *generation, struct nib_answer *
         answer->has_ended = true;
         return false;
     }
-    if (generation->n_predict >= 0 && answer->n_ids >= (uint64_t)generation->n_predict)
+    if (answer->max_new >= 0 && answer->n_ids >= (uint64_t)answer->max_new) {
+        answer->has_no_room = answer->is_cut;
         return false;
+    }
     answer->has_no_room = nib_sequence_length(generation->context, sequence) >=
                           nib_context_info(generation->context)->n_ctx;
     return !answer->has_no_room;
+}
+
+static enum nib_status choose_id(const struct nib_generation *generation,
+                                 const struct nib_answer *answer, const float *logits,
+                                 struct nib_choice *choice, struct nib_error *err)
+{
+    const struct nib_model_info *info = nib_model_info(generation->model);
+    const enum nib_status status = nib_sampler_choose(answer->sampler, logits, choice, err);
+    const bool is_last = answer->max_new >= 0 && answer->n_ids + 1 == (uint64_t)answer->max_new;
+    if (status == NIB_OK && is_last && info->forced_eos_id >= 0 && !generation->ignores_end) {
+        choice->id = info->forced_eos_id;
+        choice->logprob = nib_logprob(logits, info->n_vocab, choice->id);
+    }
+    return status;
 }
 
 /* A token for each answer in batch->owners; what is to be evaluated next is left in *batch. */
@@ -110,7 +127,7 @@ static enum nib_status choose(const struct nib_generation *generation, struct ni
         const size_t i = batch->owners[row];
         const float *logits = nib_logits(generation->context, row);
         struct nib_choice choice;
-        const enum nib_status status = nib_sampler_choose(answers[i].sampler, logits, &choice, err);
+        const enum nib_status status = choose_id(generation, &answers[i], logits, &choice, err);
         if (status != NIB_OK)
             return status;
         if (generation->trace &&
@@ -155,7 +172,10 @@ static enum nib_status run(const struct nib_generation *generation, struct nib_a
     enum nib_status status = evaluate_prompts(generation, answers, n_answers, batch, err);
     timing->prompt_s = nib_seconds() - started;
     bool is_first = true;
-    if (generation->n_predict == 0)
+    bool wants_ids = false;
+    for (size_t i = 0; i < n_answers; i++)
+        wants_ids |= answers[i].max_new != 0;
+    if (!wants_ids)
         return status;
     while (status == NIB_OK) {
         if (nib_interrupt_seen())
@@ -203,10 +223,23 @@ void nib_answer_free(struct nib_answer *answer)
     answer->n_ids = 0;
 }
 
+static void add_ids(struct nib_buffer *out, const int32_t *ids, size_t n_ids)
+{
+    char number[16];
+    for (size_t i = 0; i < n_ids; i++) {
+        const int n = snprintf(number, sizeof number, "%s%" PRId32, i ? " " : "", ids[i]);
+        nib_buffer_add(out, number, (size_t)n);
+    }
+}
+
 enum nib_status nib_text_of(const struct nib_model *model, const int32_t *ids, size_t n_ids,
                             struct nib_buffer *out, struct nib_error *err)
 {
     struct nib_text_stream *stream;
+    if (!*nib_model_info(model)->tokenizer) {
+        add_ids(out, ids, n_ids);
+        return NIB_OK;
+    }
     const enum nib_status status = nib_text_stream_create(&stream, model, err);
     if (status != NIB_OK)
         return status;

@@ -15,6 +15,9 @@ struct nib_answer {
     const int32_t *prompt;
     size_t n_prompt;
     struct nib_sampler *sampler;
+    int64_t max_new; /* ids to generate at most; -1: no limit */
+    bool is_cut;     /* more were wanted, but that is what the context has room for */
+    size_t number;   /* for the trace */
 
     /* out; to be released with nib_answer_free() */
     int32_t *ids; /* an end token that stopped it is the last of them */
@@ -28,11 +31,9 @@ struct nib_answer {
 struct nib_generation {
     const struct nib_model *model;
     struct nib_context *context;
-    int64_t n_predict; /* -1: no limit */
     bool ignores_end;
     size_t n_top;            /* log-probabilities to keep beside that of the token chosen */
     struct nib_trace *trace; /* NULL: none */
-    size_t first;            /* the trace's number of answers[0] */
     /* Called for every token chosen; false stops everything.  May be NULL. */
     bool (*on_token)(void *data, int32_t id);
     void *data;
@@ -45,13 +46,15 @@ struct nib_timing {
     uint64_t n_positions;                         /* of the KV cache, read by all steps together */
 };
 
-/* Sequence i of the context belongs to answers[i].  After Ctrl-C: NIB_ERROR_CANCELLED, with what
- * was generated so far in place. */
+/* Sequence i of the context belongs to answers[i]; its source, where the model has an encoder, has
+ * been encoded.  An answer of the maximum length ends with the id that the model forces there.
+ * After Ctrl-C: NIB_ERROR_CANCELLED, with what was generated so far in place. */
 enum nib_status nib_generate(const struct nib_generation *generation, struct nib_answer *answers,
                              size_t n_answers, struct nib_timing *timing, struct nib_error *err);
 void nib_answer_free(struct nib_answer *answer);
 
-/* The text of ids, whole characters only. */
+/* The text of ids, whole characters only; of a model without a tokenizer, the ids with blanks
+ * between. */
 enum nib_status nib_text_of(const struct nib_model *model, const int32_t *ids, size_t n_ids,
                             struct nib_buffer *out, struct nib_error *err);
 

@@ -325,9 +325,9 @@ static int parse_json_texts(const struct nib_buffer *input, const char *path, st
     return exit_code;
 }
 
-static void split_lines(const struct nib_buffer *input, struct nib_texts *out)
+void nib_split_lines(const char *text, size_t n_bytes, struct nib_texts *out)
 {
-    const char *c = input->data, *end = input->data + input->n_bytes;
+    const char *c = text, *end = text + n_bytes;
     while (c < end) {
         const char *newline = memchr(c, '\n', (size_t)(end - c));
         const char *line_end = newline ? newline : end;
@@ -346,7 +346,7 @@ int nib_read_texts(const char *path, struct nib_texts *out)
     if (looks_like_json(&input, '"'))
         exit_code = parse_json_texts(&input, path, out);
     else
-        split_lines(&input, out);
+        nib_split_lines(input.data, input.n_bytes, out);
     nib_buffer_free(&input);
     if (exit_code != NIB_EXIT_OK)
         nib_texts_free(out);

@@ -46,6 +46,8 @@ struct nib_texts {
 
 /* A JSON list of strings, or lines of text. */
 int nib_read_texts(const char *path, struct nib_texts *out);
+/* Adds the lines of a text. */
+void nib_split_lines(const char *text, size_t n_bytes, struct nib_texts *out);
 void nib_texts_free(struct nib_texts *texts);
 
 #endif

@@ -71,7 +71,6 @@ static enum nib_status generate_answer(struct chat *chat, struct nib_answer *ans
     const struct nib_generation generation = {
         .model = conversation->model,
         .context = conversation->context,
-        .n_predict = args.n_predict,
         .on_token = print_token,
         .data = chat,
     };
@@ -121,6 +120,7 @@ static int answer_conversation(struct chat *chat)
     struct nib_error err;
     if (nib_conversation_prepare(conversation, &answer, &err) != NIB_OK)
         return nib_complain_error(&err);
+    answer.max_new = args.n_predict;
     int exit_code =
         nib_settings_create_sampler(&answer.sampler, conversation->model, chat->n_turns++, false);
     if (exit_code != NIB_EXIT_OK)

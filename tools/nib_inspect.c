@@ -3,6 +3,7 @@
  */
 #include "commands.h"
 #include "input.h"
+#include "kv_cost.h"
 #include "settings.h"
 #include "tensor_sums.h"
 
@@ -13,7 +14,7 @@
 
 static struct {
     int format;
-    bool shows_memory;
+    bool shows_memory, measures_kv;
 } args;
 
 static const struct nib_option options[] = {
@@ -21,6 +22,8 @@ static const struct nib_option options[] = {
      NIB_OPTION_CHOICE, &args.format, 0, 0, false, nib_choices_text_json},
     {NULL, "--memory", NULL, NULL, "compute some tokens and show what lies in huge pages",
      NIB_OPTION_ON, &args.shows_memory, 0, 0, false, NULL},
+    {NULL, "--kv-cost", NULL, NULL, "measure from which length on the KV cache saves time here",
+     NIB_OPTION_ON, &args.measures_kv, 0, 0, false, NULL},
     {0},
 };
 
@@ -44,6 +47,7 @@ struct facts {
     uint64_t n_scratch_bytes;              /* of a context with the default batch */
     struct nib_memory_info weights, cache; /* with --memory */
     uint32_t n_touched;                    /* positions of the cache that have been */
+    struct nib_kv_cost kv_cost;            /* with --kv-cost */
 };
 
 /* Evaluates some tokens, so that the memory of their positions is touched. */
@@ -51,6 +55,9 @@ static int touch(struct facts *facts, struct nib_context *context, uint32_t n)
 {
     struct nib_error err;
     int32_t ids[SOME_TOKENS] = {0};
+    if (facts->info->has_encoder &&
+        nib_encode_sources(context, &(struct nib_batch){.n_tokens = 1, .ids = ids}, &err) != NIB_OK)
+        return nib_complain_error(&err);
     if (nib_evaluate(context, &(struct nib_batch){.n_tokens = n, .ids = ids}, &err) != NIB_OK)
         return nib_complain_error(&err);
     facts->n_touched = n;
@@ -72,11 +79,15 @@ static int measure_memory(struct facts *facts)
     if (nib_context_create(&context, facts->model, &params, &err) != NIB_OK)
         return nib_complain_error(&err);
     facts->n_scratch_bytes = nib_context_info(context)->n_scratch_bytes;
+    const uint32_t n_whole = (uint32_t)(((uint64_t)n_ctx + BLOCK - 1) / BLOCK * BLOCK);
     for (int type = 0; type < KV_TYPES; type++)
         facts->n_kv_bytes[type] =
-            nib_kv_bytes(facts->model, n_ctx, (enum nib_kv_type)type, (enum nib_kv_type)type) / n_ctx;
-    const int exit_code = args.shows_memory ? touch(facts, context, params.n_ctx) : NIB_EXIT_OK;
+            nib_kv_bytes(facts->model, n_whole, (enum nib_kv_type)type, (enum nib_kv_type)type) /
+            n_whole;
+    int exit_code = args.shows_memory ? touch(facts, context, params.n_ctx) : NIB_EXIT_OK;
     nib_context_free(context);
+    if (exit_code == NIB_EXIT_OK && args.measures_kv)
+        exit_code = nib_kv_cost_measure(&facts->kv_cost, facts->model);
     return exit_code;
 }
 
@@ -108,6 +119,8 @@ static void print_sizes(const struct facts *facts)
     const struct nib_model_info *info = facts->info;
     print_text_value("name", info->name);
     print_text_value("family", info->family);
+    if (info->packed_from)
+        print_text_value("packed from", info->packed_from);
     printf("%-14s%.1f M\n", "weights", 1e-6 * (double)info->n_params);
     printf("%-14s%u layers, width %u, %u heads of %u, %u KV heads, feed-forward %u\n", "layers",
            info->n_layers, info->n_embd, info->n_heads, info->d_head, info->n_kv_heads, info->n_ff);
@@ -130,6 +143,27 @@ static void print_types(const struct facts *facts)
     }
 }
 
+/* Bytes of one key and value. */
+static double head_bytes(const struct facts *facts, int type)
+{
+    return (double)facts->n_kv_bytes[type] /
+           ((double)facts->info->n_layers * (double)facts->info->n_kv_heads);
+}
+
+static void print_kv_cost(const struct facts *facts)
+{
+    const struct nib_kv_cost *cost = &facts->kv_cost;
+    printf("\nKV cache, time of a token with it and without, measured\n");
+    if (cost->n_pays > 0)
+        printf("  it pays from %u positions on: %.3g ms and %.3g ms\n", cost->n_pays,
+               1e3 * cost->pays_step_s, 1e3 * cost->pays_all_s);
+    else
+        printf("  it does not pay up to %u positions\n", cost->n_longest);
+    if (cost->n_longest > cost->n_pays)
+        printf("  at %u positions: %.3g ms and %.3g ms\n", cost->n_longest,
+               1e3 * cost->longest_step_s, 1e3 * cost->longest_all_s);
+}
+
 static void print_memory(const struct facts *facts)
 {
     const uint32_t n_ctx = facts->info->n_ctx_train;
@@ -139,10 +173,14 @@ static void print_memory(const struct facts *facts)
     for (int type = 0; type < KV_TYPES; type++) {
         char label[40];
         snprintf(label, sizeof label, "KV cache %s, %u", nib_choices_kv[type], n_ctx);
-        printf("  %-26s %10.1f MiB (%.1f KiB for each position)\n", label,
-               mebibytes(facts->n_kv_bytes[type] * n_ctx),
-               (double)facts->n_kv_bytes[type] / 1024.0);
+        printf("  %-26s %10.1f MiB (%.1f KiB for each position: %u layers x %u heads x %.0f B)\n",
+               label, mebibytes(facts->n_kv_bytes[type] * n_ctx),
+               (double)facts->n_kv_bytes[type] / 1024.0, facts->info->n_layers,
+               facts->info->n_kv_heads, head_bytes(facts, type));
     }
+    if (facts->info->has_encoder)
+        printf(
+            "  a source takes as much for each of its tokens, once for all that decodes from it\n");
     printf("  %-26s %10.1f MiB\n", "scratch, batch of 512", mebibytes(facts->n_scratch_bytes));
 }
 
@@ -207,6 +245,8 @@ static void print_text(const struct facts *facts)
     print_memory(facts);
     if (args.shows_memory)
         print_touched(facts);
+    if (args.measures_kv)
+        print_kv_cost(facts);
     print_template(facts);
     if (nib_settings.is_verbose)
         print_tensors(facts);
@@ -235,6 +275,8 @@ static void add_info(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct nib
     add_text(doc, root, "pre_tokenizer", info->pre_tokenizer);
     if (info->chat_template)
         add_text(doc, root, "chat_template", info->chat_template);
+    if (info->packed_from)
+        add_text(doc, root, "packed_from", info->packed_from);
     const struct {
         const char *key;
         uint64_t value;
@@ -286,6 +328,15 @@ static void add_memory(yyjson_mut_doc *doc, yyjson_mut_val *root, const char *ke
     yyjson_mut_obj_add_uint(doc, object, "n_huge_bytes", memory->n_huge_bytes);
 }
 
+static void add_kv_cost(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct nib_kv_cost *cost)
+{
+    yyjson_mut_val *object = yyjson_mut_obj_add_obj(doc, root, "kv_cost");
+    yyjson_mut_obj_add_uint(doc, object, "pays_from", cost->n_pays);
+    yyjson_mut_obj_add_uint(doc, object, "n_longest", cost->n_longest);
+    yyjson_mut_obj_add_real(doc, object, "longest_with_s", cost->longest_step_s);
+    yyjson_mut_obj_add_real(doc, object, "longest_without_s", cost->longest_all_s);
+}
+
 static int print_json(const struct facts *facts)
 {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -295,7 +346,12 @@ static int print_json(const struct facts *facts)
     yyjson_mut_obj_add_uint(doc, root, "n_kv_bytes_f16", facts->n_kv_bytes[NIB_KV_F16]);
     yyjson_mut_obj_add_uint(doc, root, "n_kv_bytes_f32", facts->n_kv_bytes[NIB_KV_F32]);
     yyjson_mut_obj_add_uint(doc, root, "n_kv_bytes_q8_0", facts->n_kv_bytes[NIB_KV_Q8_0]);
+    yyjson_mut_val *of_head = yyjson_mut_obj_add_obj(doc, root, "n_kv_bytes_of_layer_and_head");
+    for (int type = 0; type < KV_TYPES; type++)
+        yyjson_mut_obj_add_real(doc, of_head, nib_choices_kv[type], head_bytes(facts, type));
     yyjson_mut_obj_add_uint(doc, root, "n_scratch_bytes", facts->n_scratch_bytes);
+    if (args.measures_kv)
+        add_kv_cost(doc, root, &facts->kv_cost);
     if (args.shows_memory) {
         add_memory(doc, root, "weights_memory", &facts->weights);
         add_memory(doc, root, "kv_memory", &facts->cache);
@@ -335,7 +391,7 @@ static int run(void)
 const struct nib_command nib_command_inspect = {
     .name = "inspect",
     .summary = "what a model file holds and what it needs in memory",
-    .usage = "MODEL.gguf [-v] [--memory] [--output json]",
+    .usage = "MODEL [-v] [--memory] [--kv-cost] [--output json]",
     .tables = tables,
     .positional = &nib_settings.model,
     .run = run,

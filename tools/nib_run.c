@@ -1,17 +1,19 @@
 /*
- * nibble run: continues a prompt, or a batch of prompts given as ids.
+ * nibble run: continues a prompt, or a batch of prompts given as ids; with a model that has an
+ * encoder: says what its decoder makes of sources, a line each.
  */
+#include "beam_settings.h"
 #include "commands.h"
-#include "generate.h"
+#include "run_job.h"
 #include "settings.h"
-#include "trace.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 static struct {
-    const char *prompt, *prompt_file, *ids_file;
+    const char *prompt, *prompt_file, *ids_file, *decoder_ids_file;
+    const char *source_language, *target_language;
     int64_t n_predict, n_parallel;
     bool ignores_end, is_chat;
     int format, trace;  /* enum nib_trace_format */
@@ -19,17 +21,26 @@ static struct {
 } args = {.n_predict = -1, .n_parallel = 16, .n_logprobs = -1};
 
 static const struct nib_option options[] = {
-    {"-p", "--prompt", NULL, "TEXT", "what to continue", NIB_OPTION_TEXT, &args.prompt, 0, 0, false,
-     NULL},
-    {"-f", "--file", NULL, "FILE", "read the prompt from here; - is standard input",
+    {"-p", "--prompt", NULL, "TEXT", "what to continue; with an encoder: sources, a line each",
+     NIB_OPTION_TEXT, &args.prompt, 0, 0, false, NULL},
+    {"-f", "--file", NULL, "FILE", "read the prompt, or the lines, from here; - is standard input",
      NIB_OPTION_TEXT, &args.prompt_file, 0, 0, false, NULL},
-    {NULL, "--ids", NULL, "FILE", "continue sequences of ids, JSON [[ids], [ids], ...]",
-     NIB_OPTION_TEXT, &args.ids_file, 0, 0, false, NULL},
-    {"-np", "--parallel", NULL, "N", "sequences of --ids computed at once", NIB_OPTION_INT,
-     &args.n_parallel, 1, 256, false, NULL},
+    {NULL, "--ids", NULL, "FILE",
+     "continue (with an encoder: read) sequences of ids, JSON [[ids], [ids], ...]", NIB_OPTION_TEXT,
+     &args.ids_file, 0, 0, false, NULL},
+    {NULL, "--decoder-ids", NULL, "FILE",
+     "with an encoder: what answers begin with, the start id and all, a list a line or one for all",
+     NIB_OPTION_TEXT, &args.decoder_ids_file, 0, 0, false, NULL},
+    {NULL, "--src-lang", NULL, "CODE", "models of many languages: that of the text",
+     NIB_OPTION_TEXT, &args.source_language, 0, 0, false, NULL},
+    {NULL, "--tgt-lang", NULL, "CODE", "and that of the answer", NIB_OPTION_TEXT,
+     &args.target_language, 0, 0, false, NULL},
+    {"-np", "--parallel", NULL, "N", "lines, or sequences of --ids, computed at once",
+     NIB_OPTION_INT, &args.n_parallel, 1, 256, false, NULL},
     {"-n", "--predict", "--n-predict", "N",
-     "stop after N tokens; -1: at the end token or when the context is full", NIB_OPTION_INT,
-     &args.n_predict, -1, INT_MAX, false, NULL},
+     "stop after N tokens; -1: at the end token or when the context is full, with an encoder at "
+     "most twice the source and 64",
+     NIB_OPTION_INT, &args.n_predict, -1, INT_MAX, false, NULL},
     {NULL, "--max-length", "--max-new-tokens", "N", "the same as -n", NIB_OPTION_INT,
      &args.n_predict, -1, INT_MAX, false, NULL},
     {NULL, "--ignore-eos", NULL, NULL, "go on after the end token", NIB_OPTION_ON,
@@ -58,6 +69,7 @@ static const struct nib_option *const tables[] = {
     nib_options_length,
     nib_options_context,
     nib_options_sampling,
+    nib_options_beams,
     NULL,
 };
 
@@ -81,6 +93,14 @@ static int check_arguments(void)
         args.format = NIB_FORMAT_JSON; /* one kind of lines on standard output */
     if (args.n_logprobs >= 0 && args.format != NIB_FORMAT_JSON && !args.trace)
         return nib_complain(NIB_EXIT_USAGE, "--logprobs needs --output json or --trace; add one");
+    if (nib_settings_wants_beams() && args.n_logprobs >= 0)
+        return nib_complain(NIB_EXIT_USAGE, "--logprobs and --beams: beams have the sums of "
+                                            "log-probabilities alone; leave one of them out");
+    if (nib_settings_wants_beams() && args.n_predict == 0)
+        return nib_complain(NIB_EXIT_USAGE, "-n 0 and --beams: beams need at least one token");
+    const int exit_code = nib_settings_check_beams();
+    if (exit_code != NIB_EXIT_OK)
+        return exit_code;
     nib_settings.wants_report = args.trace != NIB_TRACE_OFF;
     return args.prompt ? nib_check_argument("the prompt", args.prompt) : NIB_EXIT_OK;
 }
@@ -118,282 +138,148 @@ static int apply_template(const struct nib_model *model, const struct nib_chat_t
 }
 
 static int read_prompt(const struct nib_model *model, const struct nib_chat_texts *texts,
-                       struct nib_lists *out)
+                       struct nib_run_lines *out)
 {
     struct nib_buffer prompt;
-    int32_t *ids = NULL;
-    size_t n_ids = 0;
-    struct nib_error err;
     int exit_code = read_prompt_text(&prompt);
     /* -p "" begins from nothing on purpose; no text on standard input is a mishap. */
     if (exit_code == NIB_EXIT_OK && prompt.n_bytes == 0 && !args.prompt)
         exit_code = nib_complain(NIB_EXIT_USAGE, "the prompt is empty; give some text");
     if (exit_code == NIB_EXIT_OK && args.is_chat)
         exit_code = apply_template(model, texts, &prompt);
-    if (exit_code != NIB_EXIT_OK)
-        goto done;
-    const unsigned flags = args.is_chat ? NIB_PARSE_SPECIAL : NIB_ADD_SPECIAL | NIB_PARSE_SPECIAL;
-    if (nib_tokenize(model, prompt.data, prompt.n_bytes, flags, &ids, &n_ids, &err) != NIB_OK) {
-        exit_code = nib_complain_error(&err);
-        goto done;
-    }
-    if (n_ids == 0) {
-        exit_code = args.is_chat
-                        ? nib_complain(NIB_EXIT_FILE, "the chat template makes no text of "
-                                                      "the prompt; use another template")
-                        : nib_complain(NIB_EXIT_USAGE, "the prompt is empty; give some text");
-        goto done;
-    }
-    *out = (struct nib_lists){
-        .n_lists = 1,
-        .ids = nib_grow(NULL, n_ids, sizeof *out->ids),
-        .starts = nib_grow(NULL, 2, sizeof *out->starts),
-    };
-    memcpy(out->ids, ids, n_ids * sizeof *ids);
-    out->starts[0] = 0;
-    out->starts[1] = n_ids;
-done:
-    nib_free(ids);
+    if (exit_code == NIB_EXIT_OK)
+        exit_code = nib_run_lines_from_prompt(out, model, &prompt, args.is_chat);
     nib_buffer_free(&prompt);
     return exit_code;
 }
 
-/* ---- results -------------------------------------------------------------------------------- */
-
-/* With --logprobs: the tokens' texts, and the best ids of every step. */
-static void add_logprobs(const struct nib_model *model, const struct nib_answer *answer,
-                         yyjson_mut_doc *doc, yyjson_mut_val *root)
+static int read_sources(const struct nib_model *model, const struct nib_languages *languages,
+                        struct nib_run_lines *out)
 {
-    struct nib_token_texts texts;
-    nib_token_texts_create(&texts, model);
-    nib_json_add_ids(doc, root, &texts, answer->ids, answer->n_ids);
-    yyjson_mut_val *steps = yyjson_mut_obj_add_arr(doc, root, "top_logprobs");
-    const size_t n_top = (size_t)args.n_logprobs;
-    for (size_t i = 0; i < answer->n_ids; i++) {
-        size_t n = 0;
-        while (n < n_top && answer->top[i * n_top + n].id >= 0)
-            n++;
-        yyjson_mut_arr_append(steps, nib_json_logprobs(doc, &texts, answer->top + i * n_top, n));
-    }
-    nib_token_texts_free(&texts);
-}
-
-static int print_json(const struct nib_model *model, const struct nib_answer *answer)
-{
-    struct nib_buffer text = {0};
-    struct nib_error err;
-    if (nib_text_of(model, answer->ids, answer->n_ids, &text, &err) != NIB_OK)
-        return nib_complain_error(&err);
-
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
-    if (args.n_logprobs >= 0)
-        add_logprobs(model, answer, doc, root);
+    struct nib_texts texts = {0};
+    int exit_code = NIB_EXIT_OK;
+    if (args.prompt)
+        nib_split_lines(args.prompt, strlen(args.prompt), &texts);
     else
-        yyjson_mut_obj_add_val(doc, root, "ids",
-                               yyjson_mut_arr_with_sint32(doc, answer->ids, answer->n_ids));
-    yyjson_mut_obj_add_strncpy(doc, root, "text", text.data ? text.data : "", text.n_bytes);
-    yyjson_mut_val *logprobs = yyjson_mut_obj_add_arr(doc, root, "logprobs");
-    double score = 0;
-    for (size_t i = 0; i < answer->n_ids; i++) {
-        yyjson_mut_arr_append(logprobs, nib_json_number(doc, answer->logprobs[i]));
-        score += answer->logprobs[i];
-    }
-    yyjson_mut_obj_add_val(doc, root, "score", nib_json_number(doc, score));
-    yyjson_mut_obj_add_str(doc, root, "finish_reason", answer->has_ended ? "stop" : "length");
-    nib_buffer_free(&text);
-    return nib_json_print_line(doc);
+        exit_code = nib_read_texts(args.prompt_file, &texts);
+    if (exit_code == NIB_EXIT_OK && texts.n_texts == 0)
+        exit_code = nib_complain(NIB_EXIT_USAGE, "no source to read; give some text");
+    if (exit_code == NIB_EXIT_OK)
+        exit_code = nib_run_lines_from_sources(out, model, &texts, languages);
+    nib_texts_free(&texts);
+    return exit_code;
 }
 
-static int print_text(const struct nib_model *model, const struct nib_answer *answer)
+/* Of a model with an encoder. */
+static int read_encoded(const struct nib_model *model, struct nib_run_lines *out)
 {
-    struct nib_buffer text = {0};
-    struct nib_error err;
-    if (nib_text_of(model, answer->ids, answer->n_ids, &text, &err) != NIB_OK)
-        return nib_complain_error(&err);
-    nib_buffer_add(&text, "\n", 1);
-    const bool is_written = nib_print(text.data, text.n_bytes);
-    nib_buffer_free(&text);
-    return is_written ? NIB_EXIT_OK : NIB_EXIT_RUNTIME;
+    struct nib_languages languages;
+    if (args.is_chat)
+        return nib_complain(NIB_EXIT_USAGE, "-cnv: a model with an encoder has no conversations; "
+                                            "leave it out");
+    if (args.source_language && args.ids_file)
+        return nib_complain(NIB_EXIT_USAGE,
+                            "--src-lang is for text; with --ids its token is among the ids");
+    if (args.target_language && args.decoder_ids_file)
+        return nib_complain(NIB_EXIT_USAGE, "--tgt-lang and --decoder-ids both say what answers "
+                                            "begin with; give one of them");
+    int exit_code =
+        nib_languages_find(&languages, model, args.source_language, args.target_language);
+    if (exit_code == NIB_EXIT_OK && languages.target == NIB_LANGUAGE_SOURCE_PREFIX && args.ids_file)
+        exit_code = nib_complain(NIB_EXIT_USAGE, "--tgt-lang: this model reads the language in its "
+                                                 "source; with --ids it is among the ids");
+    if (exit_code == NIB_EXIT_OK)
+        exit_code = args.ids_file ? nib_run_lines_from_ids(out, model, args.ids_file)
+                                  : read_sources(model, &languages, out);
+    if (exit_code == NIB_EXIT_OK)
+        exit_code = nib_run_lines_begin(out, model, &languages, args.decoder_ids_file);
+    return exit_code;
 }
 
-static bool print_token(void *stream, int32_t id)
+static int read_lines(const struct nib_model *model, const struct nib_chat_texts *texts,
+                      struct nib_run_lines *out)
 {
-    const char *piece = nib_text_stream_push(stream, id);
-    return !*piece || nib_print(piece, strlen(piece));
+    if (nib_model_info(model)->has_encoder)
+        return read_encoded(model, out);
+    if (args.decoder_ids_file || args.source_language || args.target_language)
+        return nib_complain(NIB_EXIT_USAGE,
+                            "--decoder-ids, --src-lang and --tgt-lang are for models "
+                            "with an encoder; leave them out");
+    return args.ids_file ? nib_run_lines_from_ids(out, model, args.ids_file)
+                         : read_prompt(model, texts, out);
 }
 
 /* ---- running -------------------------------------------------------------------------------- */
 
-/* Answers are computed n_parallel at a time, in one context that is emptied between. */
-struct job {
-    const struct nib_model *model;
-    struct nib_context *context;
-    const struct nib_lists *prompts;
-    struct nib_text_stream *stream; /* a single answer is printed as it comes, else NULL */
-    struct nib_trace trace;
-};
-
-static int make_answers(const struct job *job, size_t first, size_t n, struct nib_answer *answers)
+/* What a prompt may have at most: -c, else the model's length. */
+static uint32_t length_limit(const struct nib_model *model)
 {
-    for (size_t i = 0; i < n; i++) {
-        const size_t list = first + i;
-        answers[i] = (struct nib_answer){
-            .prompt = job->prompts->ids + job->prompts->starts[list],
-            .n_prompt = job->prompts->starts[list + 1] - job->prompts->starts[list],
-        };
-        const int exit_code = nib_settings_create_sampler(
-            &answers[i].sampler, job->model, (uint32_t)list,
-            args.format == NIB_FORMAT_JSON || args.trace != NIB_TRACE_OFF);
-        if (exit_code != NIB_EXIT_OK)
-            return exit_code;
-        struct nib_error err;
-        if (nib_sampler_add_prompt(answers[i].sampler, answers[i].prompt, answers[i].n_prompt,
-                                   &err) != NIB_OK)
-            return nib_complain_error(&err);
+    return nib_settings.n_ctx ? (uint32_t)nib_settings.n_ctx : nib_model_info(model)->n_ctx_train;
+}
+
+static int check_prompts(const struct nib_model *model, const struct nib_run_lines *lines)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < lines->n_lines; i++)
+        if (lines->lines[i].n_prefix > lines->lines[longest].n_prefix)
+            longest = i;
+    if (lines->lines[longest].n_prefix <= length_limit(model))
+        return NIB_EXIT_OK;
+    char name[32] = "the prompt";
+    if (args.ids_file)
+        snprintf(name, sizeof name, "sequence %zu", longest);
+    return nib_complain(NIB_EXIT_RUNTIME,
+                        "%s has %zu tokens, more than the context's %u; shorten it or set a larger "
+                        "context with -c",
+                        name, lines->lines[longest].n_prefix, length_limit(model));
+}
+
+/* What the longest line needs; 0 for the model's whole length. */
+static uint32_t context_length(const struct nib_model *model, const struct nib_run_lines *lines)
+{
+    uint64_t needed = 1;
+    for (size_t i = 0; i < lines->n_lines; i++) {
+        const struct nib_line *line = &lines->lines[i];
+        /* One more than is evaluated: what is full is then what was asked for. */
+        const uint64_t n = (uint64_t)line->n_prefix + line->max_new;
+        if (!line->error && !line->is_blank && n > needed)
+            needed = n;
     }
-    return NIB_EXIT_OK;
+    if (nib_settings.n_ctx)
+        return (uint32_t)nib_settings.n_ctx;
+    return needed < length_limit(model) ? (uint32_t)needed : 0;
 }
 
-static int print_answers(const struct job *job, const struct nib_answer *answers, size_t n)
+static int run_lines(const struct nib_model *model, struct nib_run_lines *lines)
 {
-    int exit_code = NIB_EXIT_OK;
-    for (size_t i = 0; i < n && exit_code == NIB_EXIT_OK; i++)
-        exit_code = args.format == NIB_FORMAT_JSON ? print_json(job->model, &answers[i])
-                                                   : print_text(job->model, &answers[i]);
-    return exit_code;
-}
-
-static int finish_stream(const struct job *job)
-{
-    const char *rest = nib_text_stream_end(job->stream);
-    return nib_print(rest, strlen(rest)) && nib_print("\n", 1) ? NIB_EXIT_OK : NIB_EXIT_RUNTIME;
-}
-
-static void note_full_context(const struct job *job, const struct nib_answer *answers, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (answers[i].has_no_room) {
-            nib_note("stopped: the context of %u tokens is full; -c N sets its size",
-                     nib_context_info(job->context)->n_ctx);
-            return;
-        }
-    }
-}
-
-static int run_answers(struct job *job, size_t first, size_t n, struct nib_answer *answers)
-{
-    int exit_code = make_answers(job, first, n, answers);
-    if (exit_code != NIB_EXIT_OK)
-        return exit_code;
-    for (uint32_t i = 0; i < nib_context_info(job->context)->n_sequences; i++)
-        nib_sequence_truncate(job->context, i, 0);
-
-    const struct nib_generation generation = {
-        .model = job->model,
-        .context = job->context,
-        .n_predict = args.n_predict,
-        .ignores_end = args.ignores_end,
-        .n_top = args.n_logprobs > 0 ? (size_t)args.n_logprobs : 0,
-        .trace = args.trace == NIB_TRACE_OFF ? NULL : &job->trace,
-        .first = first,
-        .on_token = job->stream ? print_token : NULL,
-        .data = job->stream,
-    };
-    struct nib_timing timing;
-    struct nib_error err;
-    const enum nib_status status = nib_generate(&generation, answers, n, &timing, &err);
-    if (job->stream)
-        exit_code = finish_stream(job);
-    else if (status == NIB_OK)
-        exit_code = print_answers(job, answers, n);
-    if (exit_code != NIB_EXIT_OK)
-        return exit_code;
-    if (status != NIB_OK)
-        return nib_complain_error(&err);
-    note_full_context(job, answers, n);
-    nib_note_timing(job->model, job->context, &timing);
-    return NIB_EXIT_OK;
-}
-
-static int run_all(struct job *job)
-{
-    const size_t n_sequences = nib_context_info(job->context)->n_sequences;
-    int exit_code = NIB_EXIT_OK;
-    for (size_t first = 0; first < job->prompts->n_lists && exit_code == NIB_EXIT_OK;
-         first += n_sequences) {
-        struct nib_answer answers[256] = {0};
-        const size_t left = job->prompts->n_lists - first;
-        const size_t n = left < n_sequences ? left : n_sequences;
-        exit_code = run_answers(job, first, n, answers);
-        for (size_t i = 0; i < n; i++) {
-            nib_sampler_free(answers[i].sampler);
-            nib_answer_free(&answers[i]);
-        }
-    }
-    return exit_code;
-}
-
-/* -c, else what the longest prompt and -n need, at most the model's length; 0 asks for the latter.
- */
-static int choose_context_length(const struct nib_model *model, const struct nib_lists *prompts,
-                                 uint32_t *n_ctx)
-{
-    const uint32_t n_ctx_train = nib_model_info(model)->n_ctx_train;
-    size_t longest = 0, which = 0;
-    for (size_t i = 0; i < prompts->n_lists; i++) {
-        const size_t length = prompts->starts[i + 1] - prompts->starts[i];
-        if (length > longest) {
-            longest = length;
-            which = i;
-        }
-    }
-    const uint64_t limit = nib_settings.n_ctx ? (uint64_t)nib_settings.n_ctx : n_ctx_train;
-    if (longest > limit) {
-        char name[32] = "the prompt";
-        if (args.ids_file)
-            snprintf(name, sizeof name, "sequence %zu", which);
-        return nib_complain(NIB_EXIT_RUNTIME,
-                            "%s has %zu tokens, more than the context's %llu; shorten it or set a "
-                            "larger context with -c",
-                            name, longest, (unsigned long long)limit);
-    }
-    const uint64_t needed = args.n_predict < 0 ? limit : longest + (uint64_t)args.n_predict;
-    *n_ctx = (uint32_t)nib_settings.n_ctx;
-    if (*n_ctx == 0 && needed < limit)
-        *n_ctx = (uint32_t)needed;
-    return NIB_EXIT_OK;
-}
-
-static int run_prompts(const struct nib_model *model, const struct nib_lists *prompts)
-{
-    struct job job = {.model = model, .prompts = prompts};
-    struct nib_error err;
-    uint32_t n_ctx = 0;
-    int exit_code = choose_context_length(model, prompts, &n_ctx);
-    if (exit_code != NIB_EXIT_OK)
-        return exit_code;
-    const uint32_t n_sequences = prompts->n_lists < (uint64_t)args.n_parallel
-                                     ? (uint32_t)prompts->n_lists
-                                     : (uint32_t)args.n_parallel;
-    exit_code = nib_settings_create_context(&job.context, model, n_ctx, n_sequences, n_sequences);
-    if (exit_code != NIB_EXIT_OK)
-        return exit_code;
     enum { SHOWN = 5 };
-    nib_trace_create(&job.trace, (enum nib_trace_format)args.trace,
+    struct nib_run_output output;
+    struct nib_trace trace;
+    const bool is_json = args.format == NIB_FORMAT_JSON;
+    int exit_code = NIB_EXIT_OK;
+    if (!nib_model_info(model)->has_encoder)
+        exit_code = check_prompts(model, lines);
+    if (exit_code != NIB_EXIT_OK)
+        return exit_code;
+    nib_run_lines_limit(lines, model, length_limit(model), args.n_predict);
+    nib_run_output_create(&output, model, is_json, args.n_logprobs);
+    nib_trace_create(&trace, (enum nib_trace_format)args.trace,
                      args.n_logprobs >= 0 ? (size_t)args.n_logprobs : SHOWN, model);
-    if (!args.ids_file && args.format == NIB_FORMAT_TEXT && args.trace == NIB_TRACE_OFF &&
-        nib_text_stream_create(&job.stream, model, &err) != NIB_OK)
-        exit_code = nib_complain_error(&err);
-    if (exit_code == NIB_EXIT_OK) {
-        nib_interrupt_catch(job.context);
-        exit_code = run_all(&job);
-        nib_interrupt_catch(NULL);
-    }
-    nib_trace_free(&job.trace);
-    nib_text_stream_free(job.stream);
-    nib_context_free(job.context);
+    exit_code = nib_run_lines_answer(&(struct nib_run_job){
+        .model = model,
+        .lines = lines,
+        .output = &output,
+        .trace = args.trace == NIB_TRACE_OFF ? NULL : &trace,
+        .n_ctx = context_length(model, lines),
+        .n_parallel = (size_t)args.n_parallel,
+        .ignores_end = args.ignores_end,
+        .streams = !args.ids_file && !is_json && args.trace == NIB_TRACE_OFF &&
+                   !nib_model_info(model)->has_encoder && !nib_settings_wants_beams(),
+    });
+    nib_trace_free(&trace);
+    nib_run_output_free(&output);
+    if (exit_code == NIB_EXIT_OK && lines->n_failed > 0)
+        exit_code = NIB_EXIT_RUNTIME; /* each has had its sentence */
     return exit_code;
 }
 
@@ -401,19 +287,17 @@ static int run(void)
 {
     struct nib_model *model = NULL;
     struct nib_chat_texts texts = {0};
-    struct nib_lists prompts = {0};
+    struct nib_run_lines lines = {0};
     int exit_code = check_arguments();
     if (exit_code == NIB_EXIT_OK)
         exit_code = nib_settings_read_chat(&texts);
     if (exit_code == NIB_EXIT_OK)
         exit_code = nib_settings_open_model(&model);
     if (exit_code == NIB_EXIT_OK)
-        exit_code = args.ids_file ? nib_read_ids(args.ids_file, nib_model_info(model)->n_vocab,
-                                                 false, &prompts)
-                                  : read_prompt(model, &texts, &prompts);
+        exit_code = read_lines(model, &texts, &lines);
     if (exit_code == NIB_EXIT_OK)
-        exit_code = run_prompts(model, &prompts);
-    nib_lists_free(&prompts);
+        exit_code = run_lines(model, &lines);
+    nib_run_lines_free(&lines);
     nib_chat_texts_free(&texts);
     nib_model_close(model);
     return exit_code;
@@ -421,8 +305,8 @@ static int run(void)
 
 const struct nib_command nib_command_run = {
     .name = "run",
-    .summary = "continue a prompt; the text goes to standard output",
-    .usage = "MODEL.gguf [-p TEXT | -f FILE | --ids FILE] [options]",
+    .summary = "continue a prompt, or translate lines; the text goes to standard output",
+    .usage = "MODEL [-p TEXT | -f FILE | --ids FILE] [options]",
     .tables = tables,
     .positional = &nib_settings.model,
     .run = run,

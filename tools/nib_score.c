@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 static struct {
-    const char *ids_file, *logits_file, *text, *texts_file;
+    const char *ids_file, *decoder_ids_file, *logits_file, *text, *texts_file;
     bool wants_logprobs;
     int64_t n_top, n_parallel;
 } args = {.n_parallel = 16};
@@ -26,6 +26,10 @@ static struct {
 static const struct nib_option options[] = {
     {NULL, "--ids", NULL, "FILE", "the sequences, JSON [[ids], [ids], ...]; - is standard input",
      NIB_OPTION_TEXT, &args.ids_file, 0, 0, false, NULL},
+    {NULL, "--decoder-ids", NULL, "FILE",
+     "of models with an encoder: what is decoded from each of the sequences, start id and all; the "
+     "encoder's output goes beside the logits as encoder.0, encoder.1, ...",
+     NIB_OPTION_TEXT, &args.decoder_ids_file, 0, 0, false, NULL},
     {NULL, "--logits", NULL, "FILE", "where the logits go: F32 tensors logits.0, logits.1, ...",
      NIB_OPTION_TEXT, &args.logits_file, 0, 0, false, NULL},
     {NULL, "--logprobs", NULL, NULL,
@@ -36,8 +40,9 @@ static const struct nib_option options[] = {
     {"-p", "--prompt", NULL, "TEXT", "the text for --logprobs", NIB_OPTION_TEXT, &args.text, 0, 0,
      false, NULL},
     {"-f", "--file", NULL, "FILE",
-     "texts for --logprobs: lines, or a JSON list of strings; - is standard input", NIB_OPTION_TEXT,
-     &args.texts_file, 0, 0, false, NULL},
+     "texts for --logprobs: lines, or a JSON list of strings; - is standard input; for models with "
+     "an encoder source, tab, target",
+     NIB_OPTION_TEXT, &args.texts_file, 0, 0, false, NULL},
     {"-np", "--parallel", NULL, "N", "texts computed at once", NIB_OPTION_INT, &args.n_parallel, 1,
      256, false, NULL},
     {0},
@@ -134,8 +139,10 @@ static bool have_equal_lengths(const struct nib_lists *lists)
     return true;
 }
 
-static int write_header(struct output *out, const struct nib_lists *lists, uint32_t n_vocab)
+static int write_header(struct output *out, const struct nib_lists *lists,
+                        const struct nib_lists *sources, const struct nib_model_info *info)
 {
+    const uint32_t n_vocab = info->n_vocab;
     struct nib_buffer header = {0};
     char name[32], shape[80];
     const uint64_t row_bytes = (uint64_t)n_vocab * sizeof(float);
@@ -150,6 +157,14 @@ static int write_header(struct output *out, const struct nib_lists *lists, uint3
     if (have_equal_lengths(lists)) {
         snprintf(shape, sizeof shape, "[%zu,%zu,%u]", lists->n_lists, lists->starts[1], n_vocab);
         add_entry(&header, "logits", shape, all_bytes, 2 * all_bytes);
+    }
+    uint64_t at = have_equal_lengths(lists) ? 2 * all_bytes : all_bytes;
+    for (size_t i = 0; sources && i < sources->n_lists; i++) {
+        const size_t n = sources->starts[i + 1] - sources->starts[i];
+        snprintf(name, sizeof name, "encoder.%zu", i);
+        snprintf(shape, sizeof shape, "[%zu,%u]", n, info->n_embd);
+        add_entry(&header, name, shape, at, at + (uint64_t)n * info->n_embd * sizeof(float));
+        at += (uint64_t)n * info->n_embd * sizeof(float);
     }
     nib_buffer_add(&header, "}", 1);
     while (header.n_bytes % 8 != 0) /* so that the numbers are aligned */
@@ -216,6 +231,31 @@ static int score_sequence(struct output *out, struct nib_context *context, const
     return NIB_EXIT_OK;
 }
 
+static int encode(struct nib_context *context, const struct nib_lists *sources, size_t i)
+{
+    struct nib_error err;
+    const struct nib_batch batch = {.n_tokens = sources->starts[i + 1] - sources->starts[i],
+                                    .ids = sources->ids + sources->starts[i]};
+    return nib_encode_sources(context, &batch, &err) == NIB_OK ? NIB_EXIT_OK
+                                                               : nib_complain_error(&err);
+}
+
+/* What the encoder made of every source, behind all logits. */
+static int write_encoded(struct output *out, struct nib_context *context,
+                         const struct nib_lists *sources, uint32_t n_embd)
+{
+    for (size_t i = 0; i < sources->n_lists; i++) {
+        const int exit_code = encode(context, sources, i);
+        if (exit_code != NIB_EXIT_OK)
+            return exit_code;
+        const float *row;
+        for (size_t r = 0; (row = nib_encoder_output(context, r)) != NULL; r++)
+            if (fwrite(row, sizeof(float), n_embd, out->file) != n_embd)
+                return complain_write("written");
+    }
+    return NIB_EXIT_OK;
+}
+
 /* The context of a sequence of n_ids.  Where positions depend on the size of the context, each has
  * one of its own: its result is then the same whatever is scored beside it. */
 static int prepare_context(struct nib_context **context, const struct nib_model *model,
@@ -236,28 +276,33 @@ static int prepare_context(struct nib_context **context, const struct nib_model 
 }
 
 static int score_all(struct output *out, struct nib_context **context,
-                     const struct nib_model *model, const struct nib_lists *lists)
+                     const struct nib_model *model, const struct nib_lists *lists,
+                     const struct nib_lists *sources)
 {
-    const uint32_t n_vocab = nib_model_info(model)->n_vocab;
+    const struct nib_model_info *info = nib_model_info(model);
     const size_t n_rows = nib_context_info(*context)->n_logits;
     bool *wants_logits = nib_grow(NULL, n_rows, sizeof *wants_logits);
     memset(wants_logits, true, n_rows * sizeof *wants_logits);
     struct nib_progress progress;
     nib_progress_start(&progress, "scoring");
-    int exit_code = write_header(out, lists, n_vocab);
+    int exit_code = write_header(out, lists, sources, info);
     for (size_t i = 0; i < lists->n_lists && exit_code == NIB_EXIT_OK; i++) {
         const size_t n_ids = lists->starts[i + 1] - lists->starts[i];
         exit_code = prepare_context(context, model, n_ids);
+        if (exit_code == NIB_EXIT_OK && sources)
+            exit_code = encode(*context, sources, i);
         if (exit_code == NIB_EXIT_OK)
             exit_code = score_sequence(out, *context, lists->ids + lists->starts[i], n_ids,
-                                       wants_logits, n_vocab);
+                                       wants_logits, info->n_vocab);
         nib_progress_update(&progress, lists->starts[i + 1], lists->starts[lists->n_lists]);
     }
     nib_progress_end(&progress);
     free(wants_logits);
     if (exit_code == NIB_EXIT_OK && have_equal_lengths(lists))
-        exit_code =
-            repeat_data(out, (uint64_t)lists->starts[lists->n_lists] * n_vocab * sizeof(float));
+        exit_code = repeat_data(out, (uint64_t)lists->starts[lists->n_lists] * info->n_vocab *
+                                         sizeof(float));
+    if (exit_code == NIB_EXIT_OK && sources)
+        exit_code = write_encoded(out, *context, sources, info->n_embd);
     return exit_code == NIB_EXIT_OK ? output_commit(out) : exit_code;
 }
 
@@ -282,7 +327,8 @@ static uint32_t choose_rows(size_t longest, uint32_t n_vocab)
     return n_rows ? (uint32_t)n_rows : 1;
 }
 
-static int score(const struct nib_model *model, const struct nib_lists *lists)
+static int score(const struct nib_model *model, const struct nib_lists *lists,
+                 const struct nib_lists *sources)
 {
     const struct nib_model_info *info = nib_model_info(model);
     const size_t longest = longest_list(lists);
@@ -303,10 +349,33 @@ static int score(const struct nib_model *model, const struct nib_lists *lists)
     nib_interrupt_catch(context);
     exit_code = output_open(&out);
     if (exit_code == NIB_EXIT_OK)
-        exit_code = score_all(&out, &context, model, lists);
+        exit_code = score_all(&out, &context, model, lists, sources);
     output_free(&out);
     nib_interrupt_catch(NULL);
     nib_context_free(context);
+    return exit_code;
+}
+
+/* What is decoded from each of the sources. */
+static int score_decoded(const struct nib_model *model, const struct nib_lists *sources)
+{
+    struct nib_lists lists;
+    if (!args.decoder_ids_file)
+        return nib_complain(NIB_EXIT_USAGE,
+                            "this model has an encoder: give what is decoded from the sequences "
+                            "with --decoder-ids FILE, each beginning with %d",
+                            (int)nib_model_info(model)->decoder_start_id);
+    int exit_code =
+        nib_read_ids(args.decoder_ids_file, nib_model_info(model)->n_vocab, false, &lists);
+    if (exit_code != NIB_EXIT_OK)
+        return exit_code;
+    exit_code =
+        lists.n_lists == sources->n_lists
+            ? score(model, &lists, sources)
+            : nib_complain(NIB_EXIT_USAGE,
+                           "%s has %zu sequences and %s %zu; give one to decode for each",
+                           args.ids_file, sources->n_lists, args.decoder_ids_file, lists.n_lists);
+    nib_lists_free(&lists);
     return exit_code;
 }
 
@@ -337,6 +406,7 @@ static int run_texts(void)
         nib_score_lines(model, &(struct nib_score_lines){.text = args.text,
                                                          .texts_file = args.texts_file,
                                                          .ids_file = args.ids_file,
+                                                         .decoder_ids_file = args.decoder_ids_file,
                                                          .n_top = (size_t)args.n_top,
                                                          .n_parallel = (size_t)args.n_parallel});
     nib_model_close(model);
@@ -358,9 +428,10 @@ static int run(void)
     int exit_code = nib_settings_open_model(&model);
     if (exit_code != NIB_EXIT_OK)
         return exit_code;
-    exit_code = nib_read_ids(args.ids_file, nib_model_info(model)->n_vocab, false, &lists);
+    const struct nib_model_info *info = nib_model_info(model);
+    exit_code = nib_read_ids(args.ids_file, info->n_source_vocab, false, &lists);
     if (exit_code == NIB_EXIT_OK) {
-        exit_code = score(model, &lists);
+        exit_code = info->has_encoder ? score_decoded(model, &lists) : score(model, &lists, NULL);
         nib_lists_free(&lists);
     }
     nib_model_close(model);

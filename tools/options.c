@@ -332,14 +332,15 @@ static void print_default(const struct nib_option *option)
     switch (option->kind) {
     case NIB_OPTION_INT: {
         const int64_t value = *(const int64_t *)option->value;
-        if (!option->has_auto)
+        if (!option->has_auto && is_in_range(option, (double)value))
             printf(" (default %lld)", (long long)value);
-        else if (value == 0)
+        else if (option->has_auto && value == 0)
             printf(" (default auto)");
         break;
     }
     case NIB_OPTION_NUMBER:
-        printf(" (default %g)", *(const double *)option->value);
+        if (is_in_range(option, *(const double *)option->value))
+            printf(" (default %g)", *(const double *)option->value);
         break;
     case NIB_OPTION_CHOICE:
         printf(" (default %s)", option->choices[*(const int *)option->value]);

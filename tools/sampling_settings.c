@@ -39,7 +39,8 @@ const struct nib_option nib_options_sampling[] = {
      "top_p, "
      "min_p, xtc, temperature, mirostat; without it that order",
      NIB_OPTION_TEXT, &args.samplers, 0, 0, false, NULL},
-    {NULL, "--temp", "--temperature", "X", "temperature; 0 takes the most probable token",
+    {NULL, "--temp", "--temperature", "X",
+     "temperature; 0 takes the most probable token; without it 0.8, of models with an encoder 0",
      NIB_OPTION_NUMBER, &args.temperature, 0, 100, false, NULL},
     {NULL, "--dynatemp-range", NULL, "X", "the temperature moves by X with the entropy; 0: off",
      NIB_OPTION_NUMBER, &args.dynatemp_range, 0, 100, false, NULL},
@@ -110,7 +111,7 @@ void nib_settings_init_sampling(void)
     struct nib_sampler_params p;
     nib_sampler_params_init(&p);
     args.seed = -1;
-    args.temperature = decimal(p.temperature);
+    args.temperature = NAN; /* not given */
     args.dynatemp_range = decimal(p.dynatemp_range);
     args.dynatemp_exponent = decimal(p.dynatemp_exponent);
     args.top_k = p.top_k;
@@ -353,13 +354,16 @@ static uint64_t fresh_seed(void)
            (uint64_t)getpid();
 }
 
-static void fill_numbers(struct nib_sampler_params *p)
+static void fill_numbers(struct nib_sampler_params *p, bool has_encoder)
 {
     if (args.seed < 0)
         args.seed = (int64_t)(fresh_seed() & INT64_MAX);
     p->seed = (uint64_t)args.seed;
     p->samplers = args.samplers;
-    p->temperature = (float)args.temperature;
+    if (!isnan(args.temperature))
+        p->temperature = (float)args.temperature;
+    else if (has_encoder)
+        p->temperature = 0;
     p->dynatemp_range = (float)args.dynatemp_range;
     p->dynatemp_exponent = (float)args.dynatemp_exponent;
     p->top_k = (int32_t)args.top_k;
@@ -400,9 +404,11 @@ static int make_params(struct nib_sampler_params *p, const struct nib_model *mod
     struct biases biases = {0};
     int exit_code = NIB_EXIT_OK;
     nib_sampler_params_init(p);
-    fill_numbers(p);
+    fill_numbers(p, nib_model_info(model)->has_encoder);
     fill_end_ids(p, model);
     p->n_tokens = nib_model_info(model)->n_tokens;
+    for (size_t i = 0; i < nib_model_info(model)->n_bad_ids; i++)
+        add_bias(&biases, nib_model_info(model)->bad_ids[i], -INFINITY);
     for (size_t i = 0; i < args.logit_bias.n && exit_code == NIB_EXIT_OK; i++)
         exit_code = read_bias(model, args.logit_bias.values[i], &biases);
     for (size_t i = 0; i < args.bad_words.n && exit_code == NIB_EXIT_OK; i++)

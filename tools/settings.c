@@ -1,6 +1,8 @@
 /* See settings.h. */
 #include "settings.h"
+#include "beam_settings.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -23,6 +25,13 @@ const struct nib_option nib_options_common[] = {
      NIB_OPTION_TEXT, &nib_settings.type, 0, 0, false, NULL},
     {NULL, "--color", NULL, "WHEN", "auto, always or never", NIB_OPTION_CHOICE,
      &nib_settings.colour, 0, 0, false, colours},
+    {NULL, "--no-cache", NULL, NULL,
+     "neither use nor keep packed forms of models in the folder of caches", NIB_OPTION_OFF,
+     &nib_settings.uses_cache, 0, 0, false, NULL},
+    {NULL, "--cache-limit", NULL, "MIB", "of all packed forms together; the oldest are removed",
+     NIB_OPTION_INT, &nib_settings.cache_limit, 0, 1e9, false, NULL},
+    {NULL, "--cache-minimum", NULL, "MIB", "smaller models are not kept", NIB_OPTION_INT,
+     &nib_settings.cache_minimum, 0, 1e9, false, NULL},
     {"-q", "--quiet", NULL, NULL, "no timings, notes and bars", NIB_OPTION_ON,
      &nib_settings.is_quiet, 0, 0, false, NULL},
     {"-v", "--verbose", NULL, NULL, "say on stderr what was chosen", NIB_OPTION_ON,
@@ -71,14 +80,36 @@ const struct nib_option nib_options_chat[] = {
 void nib_settings_init(void)
 {
     struct nib_context_params context;
+    struct nib_model_params model;
+    nib_model_params_init(&model);
     nib_context_params_init(&context);
     nib_settings = (struct nib_settings){
+        .uses_cache = true,
+        .cache_limit = (int64_t)(model.cache_limit >> 20),
+        .cache_minimum = (int64_t)(model.cache_minimum >> 20),
         .n_batch = context.n_batch,
         .type_k = context.type_k,
         .type_v = context.type_v,
         .kv_cache = context.kv_cache,
     };
     nib_settings_init_sampling();
+    nib_settings_init_beams();
+}
+
+/* $XDG_CACHE_HOME/nibble/packed, or below ~/.cache; NULL where there is no such folder. */
+static const char *cache_folder(char *out, size_t size)
+{
+    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n;
+    if (!nib_settings.uses_cache)
+        return NULL;
+    if (base && base[0] == '/')
+        n = snprintf(out, size, "%s/nibble/packed", base);
+    else if (home && home[0] == '/')
+        n = snprintf(out, size, "%s/.cache/nibble/packed", home);
+    else
+        return NULL;
+    return n > 0 && (size_t)n < size ? out : NULL;
 }
 
 int nib_settings_open_model(struct nib_model **out)
@@ -91,6 +122,10 @@ int nib_settings_open_model(struct nib_model **out)
         params.isa = nib_settings.isa;
     params.type = nib_settings.type;
     params.n_threads = (int)nib_settings.n_threads;
+    char cache[4096];
+    params.cache = cache_folder(cache, sizeof cache);
+    params.cache_limit = (uint64_t)nib_settings.cache_limit << 20;
+    params.cache_minimum = (uint64_t)nib_settings.cache_minimum << 20;
     params.progress = nib_progress_update;
     params.progress_data = &progress;
 
@@ -107,6 +142,8 @@ int nib_settings_open_model(struct nib_model **out)
         nib_note("model %s, %.1f M weights, %.1f MiB in memory, loaded in %.2f s, %s", info->family,
                  1e-6 * (double)info->n_params, (double)info->n_packed_bytes / 1048576.0,
                  nib_seconds() - progress.started, info->isa);
+        if (info->cache)
+            nib_note("%s", info->cache);
     }
     return NIB_EXIT_OK;
 }
@@ -143,13 +180,24 @@ static uint32_t default_context_length(const struct nib_model *model, uint32_t n
 int nib_settings_create_context(struct nib_context **out, const struct nib_model *model,
                                 uint32_t n_ctx, uint32_t n_sequences, uint32_t n_logits)
 {
+    return nib_settings_create_shaped(out, model,
+                                      &(struct nib_context_shape){.n_ctx = n_ctx,
+                                                                  .n_sequences = n_sequences,
+                                                                  .n_logits = n_logits});
+}
+
+int nib_settings_create_shaped(struct nib_context **out, const struct nib_model *model,
+                               const struct nib_context_shape *shape)
+{
     struct nib_context_params params;
     struct nib_error err;
     nib_context_params_init(&params);
-    params.n_ctx = n_ctx ? n_ctx : default_context_length(model, n_sequences);
+    params.n_ctx = shape->n_ctx ? shape->n_ctx : default_context_length(model, shape->n_sequences);
     params.n_batch = (uint32_t)nib_settings.n_batch;
-    params.n_sequences = n_sequences;
-    params.n_logits = n_logits;
+    params.n_sequences = shape->n_sequences;
+    params.n_logits = shape->n_logits;
+    params.n_sources = shape->n_sources;
+    params.n_ctx_source = shape->n_ctx_source;
     params.n_threads = (int)nib_settings.n_threads;
     params.type_k = nib_settings_kv_type(nib_settings.type_k);
     params.type_v = nib_settings_kv_type(nib_settings.type_v);

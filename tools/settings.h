@@ -11,6 +11,8 @@
 
 struct nib_settings {
     const char *model, *isa, *type;
+    bool uses_cache; /* of packed forms; MiB: */
+    int64_t cache_limit, cache_minimum;
     int64_t n_threads, n_ctx, n_batch;
     int type_k, type_v; /* indices into nib_choices_kv */
     bool kv_cache;
@@ -48,6 +50,13 @@ int nib_settings_open_model(struct nib_model **out);
 /* `n_ctx` 0: the model's length, cut (with a note) to what half of this machine's memory holds. */
 int nib_settings_create_context(struct nib_context **out, const struct nib_model *model,
                                 uint32_t n_ctx, uint32_t n_sequences, uint32_t n_logits);
+
+struct nib_context_shape { /* as in nib_context_params */
+    uint32_t n_ctx, n_sequences, n_logits, n_sources, n_ctx_source;
+};
+
+int nib_settings_create_shaped(struct nib_context **out, const struct nib_model *model,
+                               const struct nib_context_shape *shape);
 
 struct nib_chat_texts { /* without data where the options of a conversation give none */
     struct nib_buffer system, template_source;

@@ -2,14 +2,46 @@
 #include "token_texts.h"
 #include "terminal.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+static void add(struct nib_token_texts *texts, const char *piece)
+{
+    nib_buffer_add(&texts->text, piece, strlen(piece));
+}
+
+static void decode(struct nib_token_texts *texts, int32_t id)
+{
+    texts->text.n_bytes = 0;
+    if (texts->letter)
+        add(texts, nib_text_stream_push(texts->stream, texts->before));
+    add(texts, nib_text_stream_push(texts->stream, id));
+    add(texts, nib_text_stream_end(texts->stream));
+}
+
+/* Decoders take the blank off a text's first token: a token that is one letter goes before.  Not
+ * one of bytes, "<0x41>": bytes side by side are read together. */
+static void find_before(struct nib_token_texts *texts)
+{
+    const int32_t n_tokens = (int32_t)nib_model_info(texts->model)->n_tokens;
+    for (int32_t id = 0; id < n_tokens && !texts->letter; id++) {
+        decode(texts, id);
+        const char *name = nib_token_name(texts->model, id), *text = texts->text.data;
+        if (texts->text.n_bytes == 1 && isalpha((unsigned char)*text) && name && *name != '<') {
+            texts->before = id;
+            texts->letter = *text;
+        }
+    }
+}
+
 void nib_token_texts_create(struct nib_token_texts *out, const struct nib_model *model)
 {
     *out = (struct nib_token_texts){.model = model};
-    if (nib_text_stream_create(&out->stream, model, NULL) != NIB_OK)
+    if (nib_text_stream_create(&out->stream, model, NULL) == NIB_OK)
+        find_before(out);
+    else
         out->stream = NULL;
 }
 
@@ -20,22 +52,16 @@ void nib_token_texts_free(struct nib_token_texts *texts)
     *texts = (struct nib_token_texts){0};
 }
 
-static void add(struct nib_token_texts *texts, const char *piece)
-{
-    nib_buffer_add(&texts->text, piece, strlen(piece));
-}
-
 const char *nib_token_text(struct nib_token_texts *texts, int32_t id)
 {
     if (!texts->stream)
         return "";
-    texts->text.n_bytes = 0;
-    add(texts, nib_text_stream_push(texts->stream, id));
-    add(texts, nib_text_stream_end(texts->stream));
+    decode(texts, id);
+    const size_t skipped = texts->letter && texts->text.data[0] == texts->letter;
     const char *name = nib_token_name(texts->model, id);
-    if (texts->text.n_bytes == 0 && name)
+    if (texts->text.n_bytes <= skipped && name)
         nib_buffer_add_clean(&texts->text, name, strlen(name));
-    return texts->text.data;
+    return texts->text.data + skipped;
 }
 
 void nib_json_add_ids(yyjson_mut_doc *doc, yyjson_mut_val *object, struct nib_token_texts *texts,

@@ -12,6 +12,9 @@
 struct nib_token_texts {
     const struct nib_model *model;
     struct nib_text_stream *stream; /* NULL for a model without a tokenizer: there are no texts */
+    int32_t before; /* a token of one letter that stands before the other, so that this is not the
+                       text's first */
+    char letter;    /* of it; 0: there is none */
     struct nib_buffer text;
 };
 

@@ -109,12 +109,12 @@ static bool print_choice(struct nib_trace *trace, const struct nib_trace_step *s
 }
 
 static bool print_hypotheses(struct nib_trace *trace, size_t step, size_t sequence,
-                             const struct nib_trace_hypothesis *hypotheses, size_t n)
+                             const struct nib_hypothesis *hypotheses, size_t n)
 {
     printf("step %zu, sequence %zu, %zu hypotheses: score, sum of log-probabilities\n", step,
            sequence, n);
     for (size_t i = 0; i < n; i++) {
-        printf("  %c %12.6f %12.6f", hypotheses[i].has_ended ? '.' : ' ', hypotheses[i].score,
+        printf("  %c %12.6f %12.6f", hypotheses[i].is_ended ? '.' : ' ', hypotheses[i].score,
                hypotheses[i].sum);
         print_ids(trace, hypotheses[i].ids, hypotheses[i].n_ids);
     }
@@ -182,7 +182,7 @@ static bool write_choice(struct nib_trace *trace, const struct nib_trace_step *s
 }
 
 static bool write_hypotheses(struct nib_trace *trace, size_t step, size_t sequence,
-                             const struct nib_trace_hypothesis *hypotheses, size_t n)
+                             const struct nib_hypothesis *hypotheses, size_t n)
 {
     yyjson_mut_val *root;
     yyjson_mut_doc *doc = begin(&root, step, sequence);
@@ -192,7 +192,7 @@ static bool write_hypotheses(struct nib_trace *trace, size_t step, size_t sequen
         nib_json_add_ids(doc, entry, &trace->texts, hypotheses[i].ids, hypotheses[i].n_ids);
         yyjson_mut_obj_add_val(doc, entry, "sum", nib_json_number(doc, hypotheses[i].sum));
         yyjson_mut_obj_add_val(doc, entry, "score", nib_json_number(doc, hypotheses[i].score));
-        yyjson_mut_obj_add_bool(doc, entry, "ended", hypotheses[i].has_ended);
+        yyjson_mut_obj_add_bool(doc, entry, "ended", hypotheses[i].is_ended);
     }
     return nib_json_print_line(doc) == NIB_EXIT_OK;
 }
@@ -205,7 +205,7 @@ bool nib_trace_choice(struct nib_trace *trace, const struct nib_trace_step *step
 }
 
 bool nib_trace_hypotheses(struct nib_trace *trace, size_t step, size_t sequence,
-                          const struct nib_trace_hypothesis *hypotheses, size_t n)
+                          const struct nib_hypothesis *hypotheses, size_t n)
 {
     return trace->format == NIB_TRACE_JSON ? write_hypotheses(trace, step, sequence, hypotheses, n)
                                            : print_hypotheses(trace, step, sequence, hypotheses, n);

@@ -35,14 +35,7 @@ struct nib_trace_step {
 /* These return false when standard output is gone. */
 bool nib_trace_choice(struct nib_trace *trace, const struct nib_trace_step *step);
 
-struct nib_trace_hypothesis {
-    const int32_t *ids; /* generated so far */
-    size_t n_ids;
-    double sum, score; /* of log-probabilities; with the length penalty */
-    bool has_ended;
-};
-
 bool nib_trace_hypotheses(struct nib_trace *trace, size_t step, size_t sequence,
-                          const struct nib_trace_hypothesis *hypotheses, size_t n);
+                          const struct nib_hypothesis *hypotheses, size_t n);
 
 #endif

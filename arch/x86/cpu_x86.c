@@ -62,6 +62,11 @@ unsigned nib_cpu_features(void)
     return features;
 }
 
+bool nib_cpu_has_sha(void)
+{
+    return has(cpuid(1, 0).ecx, 19) && has(cpuid(7, 0).ebx, 29); /* with SSE4.1 */
+}
+
 void nib_cpu_name(char name[64])
 {
     char brand[49] = {0};

@@ -4,9 +4,11 @@
  */
 #include "common.h"
 
+#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_TEXT_BYTES = 64 };
+enum { MAX_TEXT_BYTES = 64, MAX_PIECE_BYTES = 1024 };
 
 struct found {
     struct { /* ids[begin, begin + n) */
@@ -73,21 +75,49 @@ static enum nib_status look_at(struct found *f, const struct nib_model *model, i
     return NIB_OK;
 }
 
+/* What a token adds to a text that begins with the token `before`, a letter; -1: nothing. */
+static const char *text_of(struct nib_text_stream *stream, int32_t before, int32_t id,
+                           const struct nib_model *model, char *text, size_t size)
+{
+    size_t n = 0;
+    const int32_t ids[] = {before, id};
+    for (size_t i = before < 0 ? 1 : 0; i < 2; i++) {
+        const char *piece = nib_text_stream_push(stream, ids[i]);
+        n += (size_t)snprintf(text + n, size - n, "%s", piece);
+        n = n < size ? n : size - 1;
+    }
+    snprintf(text + n, size - n, "%s", nib_text_stream_end(stream));
+    const char *added = text + (before >= 0 && *text ? 1 : 0);
+    return *added ? added : nib_token_name(model, id);
+}
+
+/* Decoders take the blank off a text's first token: a token that is one letter goes before.  Not
+ * one of bytes, "<0x41>": bytes side by side are read together. */
+static int32_t find_letter(struct nib_text_stream *stream, const struct nib_model *model)
+{
+    char text[MAX_PIECE_BYTES];
+    for (int32_t id = 0; id < (int32_t)nib_model_info(model)->n_tokens; id++) {
+        const char *piece = text_of(stream, -1, id, model, text, sizeof(text));
+        const char *name = nib_token_name(model, id);
+        if (piece == text && isalpha((unsigned char)text[0]) && !text[1] && name && *name != '<')
+            return id;
+    }
+    return -1;
+}
+
 static enum nib_status find(struct found *f, const struct nib_model *model,
                             const char *const *texts, size_t n_texts, struct nib_error *err)
 {
+    char text[MAX_PIECE_BYTES];
     struct nib_text_stream *stream;
     enum nib_status status = nib_text_stream_create(&stream, model, err);
-    const int32_t n_tokens = status == NIB_OK ? (int32_t)nib_model_info(model)->n_tokens : 0;
-    for (int32_t id = 0; id < n_tokens && status == NIB_OK; id++) {
-        const char *piece = nib_text_stream_push(stream, id);
-        if (!*piece)
-            piece = nib_text_stream_end(stream); /* bytes of a character */
-        if (!*piece)
-            piece = nib_token_name(model, id); /* special tokens */
+    if (status != NIB_OK)
+        return status;
+    const int32_t before = find_letter(stream, model);
+    for (int32_t id = 0; id < (int32_t)nib_model_info(model)->n_tokens && status == NIB_OK; id++) {
+        const char *piece = text_of(stream, before, id, model, text, sizeof(text));
         for (size_t i = 0; piece && i < n_texts && status == NIB_OK; i++)
             status = look_at(f, model, id, piece, texts[i], err);
-        (void)nib_text_stream_end(stream);
     }
     nib_text_stream_free(stream);
     return status;

@@ -12,7 +12,7 @@ struct breaker { /* the ids [begin, begin + n) of `ids` */
 struct nib_dry {
     struct nib_dry_params params; /* without the breakers */
     size_t n_vocab;
-    struct breaker *breakers; /* [n_breakers] by their first ids */
+    struct breaker *breakers; /* [n_breakers] by their first ids, the short ones first */
     int32_t *ids;
     uint32_t *first; /* [n_vocab] breaker that begins with this id; n_breakers: none */
     /* What the latest update found: the longest repetition that each of `seen` would make longer.
@@ -24,10 +24,12 @@ struct nib_dry {
     size_t z_capacity;
 };
 
-static int compare_heads(const void *left, const void *right)
+static int compare_breakers(const void *left, const void *right)
 {
     const struct breaker *a = left, *b = right;
-    return a->head < b->head ? -1 : a->head > b->head;
+    if (a->head != b->head)
+        return a->head < b->head ? -1 : 1;
+    return a->n < b->n ? -1 : a->n > b->n;
 }
 
 static void fill_breakers(struct nib_dry *d, const struct nib_id_list *breakers)
@@ -40,7 +42,7 @@ static void fill_breakers(struct nib_dry *d, const struct nib_id_list *breakers)
         memcpy(d->ids + used, breakers[i].ids, breakers[i].n_ids * sizeof(*d->ids));
         used += (uint32_t)breakers[i].n_ids;
     }
-    qsort(d->breakers, n, sizeof(*d->breakers), compare_heads);
+    qsort(d->breakers, n, sizeof(*d->breakers), compare_breakers);
     for (size_t id = 0; id < d->n_vocab; id++)
         d->first[id] = (uint32_t)n;
     for (size_t i = n; i-- > 0;)
@@ -131,8 +133,16 @@ static void z_function(uint32_t *z, const int32_t *window, size_t n)
     }
 }
 
+static bool is_breaker(const struct nib_dry *d, int32_t id)
+{
+    const uint32_t b = d->first[id];
+    return b < d->params.n_breakers && d->breakers[b].n == 1;
+}
+
 static void note(struct nib_dry *d, int32_t id, uint32_t length)
 {
+    if (is_breaker(d, id))
+        return;
     if (d->longest[id] == 0)
         d->seen[d->n_seen++] = id;
     if (d->longest[id] < length + 1)

@@ -3,7 +3,8 @@
  *     multiplier * base^(length - allowed_length)
  * where length is that of the longest end of the history that occurred before with this id behind
  * it; shorter ones than allowed_length are free.  Only the latest `last_n` ids count, and
- * repetitions do not reach back over a breaker.  The rules are those of llama.cpp.
+ * repetitions do not reach back over a breaker; ids that are one cost nothing.  The rules are those
+ * of llama.cpp.
  */
 #ifndef NIB_DRY_H
 #define NIB_DRY_H

@@ -349,8 +349,11 @@ enum nib_status nib_sampler_choose(struct nib_sampler *sampler, const float *log
     }
     choice->id = id;
     sampler->greedy_id = is_greedy ? id : -1;
-    if (sampler->params.wants_logprob)
-        choice->logprob = nib_logprob(logits, sampler->n_vocab, id);
+    if (sampler->params.wants_logprob) {
+        const bool is_whole = row.logits == logits && row.n == sampler->n_vocab;
+        const int32_t best = is_whole ? row.best : nib_argmax(logits, sampler->n_vocab);
+        choice->logprob = nib_log_softmax(logits, sampler->n_vocab, best, id);
+    }
     see(sampler, id, true);
     sampler->n_choices++;
     return NIB_OK;

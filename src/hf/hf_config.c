@@ -356,8 +356,10 @@ static void read_sizes(struct nib_hf_config *c)
 static void put_sizes(struct nib_hf_config *c)
 {
     nib_hf_put_int(c, "feed_forward_length", c->n_ff);
-    nib_hf_put_int(c, "attention.head_count_kv", c->n_kv_heads);
-    if (c->d_head == 0)
+    const bool has_two_stacks = (c->family->flags & NIB_HF_TWO_STACKS) != 0;
+    if (!has_two_stacks) /* else each stack has as many as heads */
+        nib_hf_put_int(c, "attention.head_count_kv", c->n_kv_heads);
+    if (c->d_head == 0 || (has_two_stacks && c->family->absent.d_head == 0))
         return;
     nib_hf_put_int(c, "attention.key_length", c->d_head);
     nib_hf_put_int(c, "attention.value_length", c->d_head);

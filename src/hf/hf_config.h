@@ -27,6 +27,7 @@ struct nib_hf_config {
     /* What names and shapes of tensors depend on, once nib_hf_config_read() is through. */
     uint32_t n_layers, n_decoder_layers, n_ctx, n_embd, n_ff, n_heads, n_kv_heads, d_head, n_rot,
         n_experts;
+    double first_position; /* that a table of sines has in its first row */
     bool is_tied;
     float *rope_freqs, *rope_long, *rope_short; /* [n_rot / 2] or NULL */
 };
@@ -76,5 +77,12 @@ void nib_hf_put_windows(struct nib_hf_config *config, uint32_t window, const uin
 
 /* hf_rope.c */
 void nib_hf_read_rope(struct nib_hf_config *config);
+
+/* hf_two_stacks.c */
+void nib_hf_read_t5(struct nib_hf_config *config);
+void nib_hf_read_bart(struct nib_hf_config *config);
+void nib_hf_read_mbart(struct nib_hf_config *config);
+void nib_hf_read_m2m100(struct nib_hf_config *config);
+void nib_hf_read_transformer(struct nib_hf_config *config);
 
 #endif

@@ -112,8 +112,16 @@ static void read_mpt(struct nib_hf_config *c)
             nib_hf_refuse(c, "prefix_lm", yyjson_obj_get(attention, "prefix_lm"),
                           "but nibble runs only causal models of this family; use another model");
     }
-    if (has_alibi)
-        nib_hf_put_float(c, "attention.max_alibi_bias", bias);
+    nib_hf_put_float(c, "attention.max_alibi_bias", bias);
+    if (!has_alibi)
+        nib_hf_refuse(c, "alibi", yyjson_obj_get(attention, "alibi"),
+                      "but nibble runs only models of this family with ALiBi; use another model");
+    refuse_if(c, nib_hf_find(c, "logit_scale"), "logit_scale",
+              "but nibble runs only models of this family without it; use another model");
+    const char *norm = nib_hf_string(c, NULL, "norm_type");
+    refuse_if(
+        c, norm && strcmp(norm, "low_precision_layernorm") != 0 && strcmp(norm, "layernorm") != 0,
+        "norm_type", "expected low_precision_layernorm or layernorm; use another model");
 }
 
 static void read_opt(struct nib_hf_config *c)
@@ -201,61 +209,6 @@ static void read_olmoe(struct nib_hf_config *c)
     put_if_there(c, "clip_qkv", "attention.clamp_kqv");
 }
 
-/* ---- encoder-decoder families ---------------------------------------------------------------- */
-
-static void read_start(struct nib_hf_config *c)
-{
-    if (nib_hf_find(c, "decoder_start_token_id"))
-        nib_hf_put_int(c, "decoder_start_token_id",
-                       nib_hf_int(c, NULL, "decoder_start_token_id", 0));
-}
-
-static void read_t5(struct nib_hf_config *c)
-{
-    c->n_decoder_layers = nib_hf_int(c, NULL, "num_decoder_layers", c->n_layers);
-    nib_hf_put_int(c, "decoder_block_count", c->n_decoder_layers);
-    nib_hf_put_int(c, "attention.relative_buckets_count",
-                   nib_hf_int(c, NULL, "relative_attention_num_buckets", 32));
-    nib_hf_put_int(c, "attention.relative_max_distance",
-                   nib_hf_int(c, NULL, "relative_attention_max_distance", 128));
-    if (nib_hf_bool(c, NULL, "scale_decoder_outputs", c->is_tied) && c->n_embd > 0)
-        nib_hf_put_float(c, "logit_scale", 1 / sqrt(c->n_embd));
-    read_start(c);
-}
-
-static void put_int_if_there(struct nib_hf_config *c, const char *name)
-{
-    if (nib_hf_find(c, name))
-        nib_hf_put_int(c, name, nib_hf_int(c, NULL, name, 0));
-}
-
-/* bart and those built like it. */
-static void read_bart(struct nib_hf_config *c)
-{
-    c->n_decoder_layers = nib_hf_int(c, NULL, "decoder_layers", c->n_layers);
-    nib_hf_put_int(c, "decoder_block_count", c->n_decoder_layers);
-    nib_hf_put_int(c, "decoder.attention.head_count",
-                   nib_hf_int(c, NULL, "decoder_attention_heads", c->n_heads));
-    nib_hf_put_int(c, "decoder.feed_forward_length",
-                   nib_hf_int(c, NULL, "decoder_ffn_dim", NIB_HF_REQUIRED));
-    put_int_if_there(c, "decoder_vocab_size");
-    put_int_if_there(c, "forced_bos_token_id");
-    put_int_if_there(c, "pad_token_id");
-    if (nib_hf_bool(c, NULL, "scale_embedding", false))
-        nib_hf_put_float(c, "embedding_scale", sqrt(c->n_embd));
-    read_start(c);
-}
-
-static void read_transformer(struct nib_hf_config *c)
-{
-    read_bart(c);
-    refuse_if(c, nib_hf_bool(c, NULL, "normalize_before", false), "normalize_before",
-              "but this family normalises after each part; use another model");
-    const char *kind = nib_hf_string(c, NULL, "positional_encoding");
-    refuse_if(c, kind && strcmp(kind, "sinusoidal_interleaved") != 0, "positional_encoding",
-              "expected \"sinusoidal_interleaved\"; use another model");
-}
-
 /* ---- the table ------------------------------------------------------------------------------- */
 
 #define PREFIXES(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -274,6 +227,11 @@ static void read_transformer(struct nib_hf_config *c)
     .prefixes =                                                                                    \
         PREFIXES("language_model.model.", "model.language_model.", "language_model.", "model."),   \
     .rules = RULES(nib_hf_rules_gemma2, nib_hf_rules_gemma3, nib_hf_rules_llama_rest)
+
+#define T5(activation_)                                                                            \
+    .arch = "t5", .flags = NIB_HF_RMS | NIB_HF_TIED | NIB_HF_TWO_STACKS | NIB_HF_OWN_HEAD,         \
+    .activation = activation_, .absent = {.eps = 1e-6, .context = 512, .d_head = 64},              \
+    .extra = nib_hf_read_t5, .prefixes = PREFIXES("transformer."), .rules = RULES(nib_hf_rules_t5)
 
 static const struct nib_hf_family families[] = {
     {.model_type = "bloom",
@@ -489,23 +447,28 @@ static const struct nib_hf_family families[] = {
      .flags = NIB_HF_TIED | NIB_HF_TWO_STACKS,
      .activation = "gelu",
      .absent = {.eps = 1e-5, .context = 1024},
-     .extra = read_bart,
+     .ids = {.start = 2, .forced_eos = 2, .has_forced_eos = true},
+     .extra = nib_hf_read_bart,
      .prefixes = PREFIXES("model."),
      .rules = RULES(nib_hf_rules_bart)},
     {.model_type = "m2m_100",
      .arch = "m2m_100",
      .flags = NIB_HF_TIED | NIB_HF_TWO_STACKS,
+     .sines = NIB_HF_SINES_FAIRSEQ,
      .activation = "relu",
      .absent = {.eps = 1e-5, .context = 1024},
-     .extra = read_bart,
+     .ids = {.start = 2},
+     .extra = nib_hf_read_m2m100,
      .prefixes = PREFIXES("model."),
      .rules = RULES(nib_hf_rules_sinusoids, nib_hf_rules_bart)},
     {.model_type = "marian",
      .arch = "marian",
      .flags = NIB_HF_TIED | NIB_HF_TWO_STACKS,
-     .activation = "swish",
-     .absent = {.eps = 1e-5, .context = 512},
-     .extra = read_bart,
+     .sines = NIB_HF_SINES_HALVES,
+     .activation = "gelu",
+     .absent = {.eps = 1e-5, .context = 1024},
+     .ids = {.start = 58100, .forced_eos = 0, .has_forced_eos = true},
+     .extra = nib_hf_read_bart,
      .prefixes = PREFIXES("model."),
      .rules = RULES(nib_hf_rules_sinusoids, nib_hf_rules_bart)},
     {.model_type = "mbart",
@@ -513,33 +476,32 @@ static const struct nib_hf_family families[] = {
      .flags = NIB_HF_TIED | NIB_HF_TWO_STACKS,
      .activation = "gelu",
      .absent = {.eps = 1e-5, .context = 1024},
-     .extra = read_bart,
+     .ids = {.forced_eos = 2, .has_forced_eos = true},
+     .extra = nib_hf_read_mbart,
      .prefixes = PREFIXES("model."),
      .rules = RULES(nib_hf_rules_bart)},
+    {.model_type = "mt5", T5("gelu_new")},
     {.model_type = "pegasus",
      .arch = "pegasus",
      .flags = NIB_HF_TIED | NIB_HF_TWO_STACKS,
-     .activation = "relu",
+     .sines = NIB_HF_SINES_HALVES,
+     .activation = "gelu",
      .absent = {.eps = 1e-5, .context = 1024},
-     .extra = read_bart,
+     .ids = {.forced_eos = 1, .has_forced_eos = true},
+     .extra = nib_hf_read_mbart,
      .prefixes = PREFIXES("model."),
      .rules = RULES(nib_hf_rules_sinusoids, nib_hf_rules_bart)},
-    {.model_type = "t5",
-     .arch = "t5",
-     .flags = NIB_HF_RMS | NIB_HF_TIED | NIB_HF_TWO_STACKS,
-     .activation = "relu",
-     .absent = {.eps = 1e-6, .context = 512},
-     .extra = read_t5,
-     .prefixes = PREFIXES("transformer."),
-     .rules = RULES(nib_hf_rules_t5)},
+    {.model_type = "t5", T5("relu")},
     {.model_type = "transformer",
      .arch = "transformer",
      .flags = NIB_HF_TIED | NIB_HF_TWO_STACKS,
+     .sines = NIB_HF_SINES_ALTERNATE,
      .activation = "relu",
      .absent = {.eps = 1e-5, .context = 1024},
-     .extra = read_transformer,
+     .extra = nib_hf_read_transformer,
      .prefixes = PREFIXES("model."),
-     .rules = RULES(nib_hf_rules_bart)},
+     .rules = RULES(nib_hf_rules_sinusoids, nib_hf_rules_bart)},
+    {.model_type = "umt5", T5("gelu_new")},
 };
 
 const struct nib_hf_family *nib_hf_family_find(const char *model_type)

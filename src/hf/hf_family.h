@@ -45,6 +45,7 @@ enum {
     NIB_HF_TWO_STACKS = 32,     /* encoder and decoder */
     NIB_HF_GELU_IS_TANH = 64,   /* "gelu" means the tanh form */
     NIB_HF_ROPE_IN_PART = 128,  /* partial_rotary_factor counts */
+    NIB_HF_OWN_HEAD = 256,      /* a head that is there counts, whatever the configuration says */
 };
 
 /* Which layers' windows count where layer_types does not say. */
@@ -59,17 +60,31 @@ enum nib_hf_windows {
     NIB_HF_ALL_BUT_6TH, /* or another period: sliding_window_pattern */
 };
 
+/* Positions that are computed, in the first and second half of a row or one beside the other. */
+enum nib_hf_sines {
+    NIB_HF_NO_SINES,
+    NIB_HF_SINES_HALVES,
+    NIB_HF_SINES_FAIRSEQ, /* with other frequencies, and not from position 0 on */
+    NIB_HF_SINES_ALTERNATE,
+};
+
 struct nib_hf_family {
     const char *model_type;
     const char *arch; /* general.architecture */
     unsigned flags;
     enum nib_hf_windows windows;
+    enum nib_hf_sines sines;
     const char *activation; /* where the file does not say; NULL: it must */
     /* What absent numbers are; 0: they must be there.  An absent number of key heads is that of
      * heads, an absent rope_theta 10000. */
     struct {
         double eps, context, heads, kv_heads, d_head, rope_base, rotary_part, window;
     } absent;
+    /* Ids that the class has where both files say nothing; start: 0, other ids. */
+    struct {
+        uint32_t start, forced_eos;
+        bool has_forced_eos;
+    } ids;
     void (*extra)(struct nib_hf_config *config); /* more keys, or refusals; or NULL */
     const char *const *prefixes;                 /* of names, longest first, each may be absent */
     const struct nib_hf_rule *const *rules;      /* tables, ends with NULL */

@@ -1,6 +1,7 @@
 /* See hf_folder.h. */
 #include "hf_folder.h"
 #include "gguf_file.h"
+#include "hf_generation.h"
 #include "hf_tensors.h"
 #include "hf_texts.h"
 #include "os.h"
@@ -88,6 +89,8 @@ static enum nib_status read_folder(struct folder *f, const char *folder, struct 
         status = nib_hf_config_read(&config, &f->image);
     if (status == NIB_OK)
         status = nib_hf_texts_read(&f->image, folder, &config, err);
+    if (status == NIB_OK)
+        status = nib_hf_generation_read(&f->image, folder, &config, err);
     if (status == NIB_OK)
         status = nib_hf_tensors_find(&f->tensors, &f->weights, &config, err);
     if (status == NIB_OK)

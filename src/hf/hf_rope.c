@@ -77,6 +77,14 @@ static double read_original(struct nib_hf_config *c, yyjson_val *rope)
     return original > 0 ? fmin(original, UINT32_MAX) : c->n_ctx;
 }
 
+/* max_position_embeddings may be the context before it grows, or behind. */
+static void grow_context(struct nib_hf_config *c, double n)
+{
+    enum { MOST = 1 << 24 }; /* see config_keys.c */
+    if (n > c->n_ctx && c->n_ctx < MOST)
+        c->n_ctx = (uint32_t)fmin(n, MOST);
+}
+
 static void read_longrope(struct nib_hf_config *c, yyjson_val *rope)
 {
     const double original = read_original(c, rope);
@@ -110,8 +118,7 @@ static void read_yarn(struct nib_hf_config *c, yyjson_val *rope)
         nib_hf_put_bool(c, "rope.scaling.yarn_truncate", false);
     nib_hf_put_float(c, "rope.scaling.factor", factor);
     nib_hf_put_int(c, "rope.scaling.original_context_length", (uint32_t)original);
-    if (original * factor > c->n_ctx) /* which may be the context before it grows, or behind */
-        c->n_ctx = (uint32_t)fmin(original * factor, UINT32_MAX);
+    grow_context(c, original * factor);
     if (growth != usual)
         nib_hf_put_float(c, "rope.scaling.attn_factor", growth / usual);
     if (yyjson_obj_get(rope, "beta_fast"))
@@ -126,8 +133,7 @@ static void read_dynamic(struct nib_hf_config *c, yyjson_val *rope)
     const double factor = nib_hf_float(c, rope, "factor", NIB_HF_REQUIRED);
     nib_hf_put_float(c, "rope.scaling.factor", factor);
     nib_hf_put_int(c, "rope.scaling.original_context_length", c->n_ctx);
-    if (factor > 1)
-        c->n_ctx = (uint32_t)fmin(factor * c->n_ctx, UINT32_MAX);
+    grow_context(c, factor * c->n_ctx);
 }
 
 static void read_scaling(struct nib_hf_config *c, yyjson_val *rope, double base)

@@ -251,8 +251,11 @@ const struct nib_hf_rule nib_hf_rules_opt[] = {
 
 /* ---- encoder and decoder --------------------------------------------------------------------- */
 
+/* A stack's own embed_tokens is left out where "shared" is there: it is a copy of that. */
+
 #define T5_STACK(from, to)                                                                         \
-    {from ".final_layer_norm", to ".output_norm", NIB_HF_PLAIN},                                   \
+    {from ".embed_tokens", to ".token_embd", NIB_HF_PLAIN},                                        \
+        {from ".final_layer_norm", to ".output_norm", NIB_HF_PLAIN},                               \
         {from ".block.#.layer.0.layer_norm", to ".blk.#.attn_norm", NIB_HF_PLAIN},                 \
         {from ".block.#.layer.0.SelfAttention.q", to ".blk.#.attn_q", NIB_HF_PLAIN},               \
         {from ".block.#.layer.0.SelfAttention.k", to ".blk.#.attn_k", NIB_HF_PLAIN},               \
@@ -274,8 +277,6 @@ const struct nib_hf_rule nib_hf_rules_opt[] = {
 
 const struct nib_hf_rule nib_hf_rules_t5[] = {
     {"shared", "token_embd", NIB_HF_PLAIN},
-    {"encoder.embed_tokens", NULL, NIB_HF_PLAIN}, /* copies of it */
-    {"decoder.embed_tokens", NULL, NIB_HF_PLAIN},
     {"lm_head", "output", NIB_HF_HEAD},
     T5_STACK("encoder", "enc"),
     T5_FEED_FORWARD("encoder.block.#.layer.1", "enc.blk.#"),
@@ -290,10 +291,10 @@ const struct nib_hf_rule nib_hf_rules_t5[] = {
     {0},
 };
 
-/* Positions that are computed, though some files have them. */
+/* Positions that are computed where files do not have them, as they may in half precision. */
 const struct nib_hf_rule nib_hf_rules_sinusoids[] = {
-    {"encoder.embed_positions", NULL, NIB_HF_PLAIN},
-    {"decoder.embed_positions", NULL, NIB_HF_PLAIN},
+    {"encoder.embed_positions", "enc.position_embd", NIB_HF_PLAIN},
+    {"decoder.embed_positions", "dec.position_embd", NIB_HF_PLAIN},
     {0},
 };
 
@@ -313,7 +314,6 @@ const struct nib_hf_rule nib_hf_rules_sinusoids[] = {
         from ".layers.#.fc2", to ".blk.#.ffn_down", NIB_HF_PLAIN                                   \
     }
 
-/* A stack's own embed_tokens is left out where "shared" is there: it is a copy of that. */
 const struct nib_hf_rule nib_hf_rules_bart[] = {
     {"shared", "token_embd", NIB_HF_PLAIN},
     {"lm_head", "output", NIB_HF_HEAD},

@@ -102,7 +102,8 @@ struct finder {
     const struct nib_hf_config *config;
     struct nib_hf_piece *pieces; /* room for two of every tensor */
     size_t n;
-    bool has_shared, has_head;
+    const char *shared; /* the source of both stacks' embedding; NULL: each has its own */
+    bool has_head;
     struct nib_error *err;
 };
 
@@ -114,10 +115,13 @@ static bool is_left_out(struct finder *f, const struct nib_hf_piece *piece)
         return true;
     if (piece->rule->how == NIB_HF_HEAD && strcmp(piece->name, "output.weight") == 0) {
         f->has_head = true;
-        return f->config->is_tied;
+        return f->config->is_tied && !(f->config->family->flags & NIB_HF_OWN_HEAD);
     }
-    return f->has_shared &&
-           (strcmp(to, "enc.token_embd") == 0 || strcmp(to, "dec.token_embd") == 0);
+    if (!(f->config->family->flags & NIB_HF_TWO_STACKS))
+        return false;
+    if (!f->shared)
+        return strcmp(to, "token_embd") == 0;
+    return strcmp(to, "enc.token_embd") == 0 || strcmp(to, "dec.token_embd") == 0;
 }
 
 /* Layers beyond those of the configuration would be left out silently. */
@@ -149,15 +153,26 @@ static enum nib_status fail_unknown(const struct finder *f, const char *path, co
                     path, name, f->config->family->model_type);
 }
 
+static const char *without_prefix(const struct finder *f, const char *name)
+{
+    for (const char *const *prefix = f->config->family->prefixes; *prefix; prefix++)
+        if (strncmp(name, *prefix, strlen(*prefix)) == 0)
+            return name + strlen(*prefix);
+    return name;
+}
+
 static enum nib_status find_pieces(struct finder *f, const char *path,
                                    const struct nib_safetensors_tensor *source)
 {
-    const char *name = source->name;
-    for (const char *const *prefix = f->config->family->prefixes; *prefix; prefix++)
-        if (strncmp(name, *prefix, strlen(*prefix)) == 0) {
-            name += strlen(*prefix);
-            break;
-        }
+    static const struct nib_hf_rule embedding = {"", "token_embd", NIB_HF_PLAIN};
+    const char *name = without_prefix(f, source->name);
+    if (f->shared && strcmp(name, f->shared) == 0) {
+        struct nib_hf_piece *piece = &f->pieces[f->n++];
+        *piece =
+            (struct nib_hf_piece){.layer = -1, .rule = &embedding, .source = source, .path = path};
+        name_piece(piece, ".weight");
+        return NIB_OK;
+    }
     bool is_known = nib_hf_is_ignored(source->name);
     for (const struct nib_hf_rule *const *table = f->config->family->rules; *table && !is_known;
          table++)
@@ -257,23 +272,39 @@ static enum nib_status add_positions(struct nib_hf_tensors *tensors,
     return status;
 }
 
-/* "shared", with or without the family's prefix. */
-static bool find_shared(const struct nib_hf_weights *weights)
+static bool has_tensor(const struct finder *f, const struct nib_hf_weights *weights,
+                       const char *name)
 {
-    static const char end[] = "shared.weight";
-    for (size_t f = 0; f < weights->n_files; f++)
-        for (size_t i = 0; i < nib_safetensors_count(weights->files[f]); i++) {
-            const char *name = nib_safetensors_tensor(weights->files[f], i)->name;
-            if (strcmp(name, end) == 0 || strcmp(name, "model.shared.weight") == 0)
+    for (size_t k = 0; k < weights->n_files; k++)
+        for (size_t i = 0; i < nib_safetensors_count(weights->files[k]); i++) {
+            const char *full = nib_safetensors_tensor(weights->files[k], i)->name;
+            if (strcmp(without_prefix(f, full), name) == 0)
                 return true;
         }
     return false;
 }
 
+/* Those who write files leave out all but one of several names for the same matrix.  Of models that
+ * tie nothing stacks that have tables use them, and "shared" is only there. */
+static const char *find_shared(const struct finder *f, const struct nib_hf_weights *weights)
+{
+    static const char *const stacks[] = {"encoder.embed_tokens.weight",
+                                         "decoder.embed_tokens.weight"};
+    if (!(f->config->family->flags & NIB_HF_TWO_STACKS))
+        return NULL;
+    const bool is_there[] = {has_tensor(f, weights, stacks[0]), has_tensor(f, weights, stacks[1])};
+    const bool is_tied = f->config->is_tied || (f->config->family->flags & NIB_HF_OWN_HEAD);
+    if ((is_tied || !is_there[0] || !is_there[1]) && has_tensor(f, weights, "shared.weight"))
+        return "shared.weight";
+    if (is_there[0] != is_there[1])
+        return stacks[is_there[1]];
+    return !is_there[0] && f->config->is_tied ? "lm_head.weight" : NULL;
+}
+
 static enum nib_status find_all(struct finder *f, const struct nib_hf_weights *weights)
 {
     enum nib_status status = NIB_OK;
-    f->has_shared = (f->config->family->flags & NIB_HF_TWO_STACKS) != 0 && find_shared(weights);
+    f->shared = find_shared(f, weights);
     for (size_t k = 0; k < weights->n_files; k++) {
         const struct nib_safetensors *file = weights->files[k];
         for (size_t i = 0; i < nib_safetensors_count(file) && status == NIB_OK; i++)
@@ -289,12 +320,37 @@ static enum nib_status find_all(struct finder *f, const struct nib_hf_weights *w
     return status;
 }
 
+static enum nib_status add_sinusoids(struct nib_hf_tensors *tensors, const struct finder *f,
+                                     uint64_t n_weight_bytes)
+{
+    static const char *const names[] = {"dec.position_embd.weight", "enc.position_embd.weight"};
+    const char *missing[2];
+    size_t n_missing = 0;
+    for (size_t k = 0; k < 2; k++) {
+        bool is_there = f->config->family->sines == NIB_HF_NO_SINES;
+        for (size_t i = 0; i < f->n && !is_there; i++)
+            is_there = strcmp(f->pieces[i].name, names[k]) == 0;
+        if (!is_there)
+            missing[n_missing++] = names[k];
+    }
+    return nib_hf_sinusoids_add(tensors, f->config, missing, n_missing, n_weight_bytes, f->err);
+}
+
+static uint64_t n_bytes_of(const struct nib_hf_weights *weights)
+{
+    uint64_t n = 0;
+    for (size_t k = 0; k < weights->n_files; k++)
+        for (size_t i = 0; i < nib_safetensors_count(weights->files[k]); i++)
+            n += nib_safetensors_tensor(weights->files[k], i)->n_bytes;
+    return n;
+}
+
 enum nib_status nib_hf_tensors_find(struct nib_hf_tensors *tensors,
                                     const struct nib_hf_weights *weights,
                                     const struct nib_hf_config *config, struct nib_error *err)
 {
     struct finder finder = {.config = config, .err = err};
-    const size_t n = 2 * weights->n_tensors + 3; /* 3: factors of positions */
+    const size_t n = 2 * weights->n_tensors + 3; /* 3: what is of positions */
     *tensors = (struct nib_hf_tensors){0};
     tensors->all = calloc(n, sizeof(*tensors->all));
     finder.pieces = calloc(n, sizeof(*finder.pieces));
@@ -305,6 +361,8 @@ enum nib_status nib_hf_tensors_find(struct nib_hf_tensors *tensors,
         status = find_all(&finder, weights);
     if (status == NIB_OK)
         status = add_positions(tensors, config, err);
+    if (status == NIB_OK)
+        status = add_sinusoids(tensors, &finder, n_bytes_of(weights));
     if (status == NIB_OK)
         status = build(tensors, &finder);
     free(finder.pieces);

@@ -46,4 +46,11 @@ enum nib_status nib_hf_view(struct nib_gguf_tensor *out, struct nib_hf_memory *m
  * view of it is the tensor's.  NULL: none left. */
 uint8_t *nib_hf_view_copy(struct nib_gguf_tensor *tensor, struct nib_hf_memory *memory);
 
+/* hf_sinusoids.c: tables of positions with these names, all with the same values; `tensors` has
+ * room for them.  Those far larger than all weights are refused. */
+enum nib_status nib_hf_sinusoids_add(struct nib_hf_tensors *tensors,
+                                     const struct nib_hf_config *config, const char *const *names,
+                                     size_t n_names, uint64_t n_weight_bytes,
+                                     struct nib_error *err);
+
 #endif

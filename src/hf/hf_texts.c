@@ -1,12 +1,12 @@
 /* See hf_texts.h. */
 #include "hf_texts.h"
+#include "hf_languages.h"
+#include "hf_vocab_files.h"
 #include "json_reader.h"
 #include "os.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-enum { MAX_PATH = 4096, MAX_END_IDS = 1024 };
 
 struct reader {
     struct nib_gguf_image *image;
@@ -15,17 +15,25 @@ struct reader {
     struct nib_error *err;
 };
 
-/* The path of a file of the folder; false if it is not there. */
-static bool find_file(const struct reader *r, const char *name, char out[MAX_PATH])
+bool nib_hf_find_file(const char *folder, const char *name, char out[NIB_HF_MAX_PATH])
 {
-    return snprintf(out, MAX_PATH, "%s/%s", r->folder, name) < MAX_PATH && nib_os_is_file(out);
+    if (snprintf(out, NIB_HF_MAX_PATH, "%s/%s", folder, name) < NIB_HF_MAX_PATH &&
+        nib_os_is_file(out))
+        return true;
+    out[0] = '\0';
+    return false;
+}
+
+static bool find_file(const struct reader *r, const char *name, char out[NIB_HF_MAX_PATH])
+{
+    return nib_hf_find_file(r->folder, name, out);
 }
 
 /* A file as it is; no key where there is no such file. */
 static enum nib_status put_file(const struct reader *r, const char *name, const char *key,
                                 bool is_text)
 {
-    char path[MAX_PATH];
+    char path[NIB_HF_MAX_PATH];
     struct nib_mapping file;
     if (!find_file(r, name, path))
         return NIB_OK;
@@ -59,7 +67,7 @@ static struct nib_str choose_template(yyjson_val *value)
 static enum nib_status put_template_of(const struct reader *r, const char *name, bool *is_there)
 {
     static const struct nib_json_limits limits = {64 << 20, 4 << 20, 64};
-    char path[MAX_PATH];
+    char path[NIB_HF_MAX_PATH];
     yyjson_doc *doc;
     *is_there = false;
     if (!find_file(r, name, path))
@@ -78,7 +86,7 @@ static enum nib_status put_template_of(const struct reader *r, const char *name,
 
 static enum nib_status put_template(const struct reader *r)
 {
-    char path[MAX_PATH];
+    char path[NIB_HF_MAX_PATH];
     bool is_there = false;
     if (find_file(r, "chat_template.jinja", path))
         return put_file(r, "chat_template.jinja", "tokenizer.chat_template", true);
@@ -88,49 +96,7 @@ static enum nib_status put_template(const struct reader *r)
     return status;
 }
 
-/* ---- ends of text ---------------------------------------------------------------------------- */
-
-static enum nib_status put_ends(const struct reader *r, yyjson_val *ids, const char *path)
-{
-    int32_t list[MAX_END_IDS];
-    size_t n = 0;
-    yyjson_val *id = yyjson_is_arr(ids) ? yyjson_arr_get_first(ids) : ids;
-    const size_t n_all = yyjson_is_arr(ids) ? yyjson_arr_size(ids) : 1;
-    for (size_t i = 0; i < n_all; i++, id = unsafe_yyjson_get_next(id)) {
-        if (!yyjson_is_uint(id) || yyjson_get_uint(id) > INT32_MAX || n == MAX_END_IDS)
-            return nib_fail(r->err, NIB_ERROR_FILE,
-                            "%s: eos_token_id must be an id or a list of at most %d of them; get "
-                            "the file again from its publisher",
-                            path, MAX_END_IDS);
-        list[n++] = (int32_t)yyjson_get_uint(id);
-    }
-    if (n > 0)
-        nib_gguf_put_array(r->image, "nibble.eos_token_ids", NIB_GGUF_I32, list, n);
-    return NIB_OK;
-}
-
-/* generation_config.json knows better than config.json. */
-static enum nib_status read_ends(const struct reader *r)
-{
-    static const struct nib_json_limits limits = {1 << 24, 1 << 20, 32};
-    char path[MAX_PATH];
-    yyjson_doc *doc = NULL;
-    enum nib_status status = NIB_OK;
-    if (find_file(r, "generation_config.json", path))
-        status = nib_json_open(&doc, path, &limits, r->err);
-    if (status != NIB_OK)
-        return status;
-    yyjson_val *ids = yyjson_obj_get(yyjson_doc_get_root(doc), "eos_token_id");
-    const bool is_there = ids && !yyjson_is_null(ids);
-    if (!is_there)
-        ids = nib_hf_find(r->config, "eos_token_id");
-    if (ids)
-        status = put_ends(r, ids, is_there ? path : r->config->path);
-    yyjson_doc_free(doc);
-    return status;
-}
-
-/* ---- all ------------------------------------------------------------------------------------- */
+/* ---- name ------------------------------------------------------------------------------------ */
 
 /* The last part of the path; of the hub's cache, "models--OWNER--NAME/snapshots/REVISION", NAME. */
 static void put_name(const struct reader *r)
@@ -149,27 +115,84 @@ static void put_name(const struct reader *r)
     free(path);
 }
 
-/* The SentencePiece model whose ids are those of the model.  Those of mbart and pegasus are not:
- * what lies between is in tokenizer.json alone. */
-static const char *model_name(const struct nib_hf_config *config)
+/* ---- tokenizer ------------------------------------------------------------------------------- */
+
+yyjson_val *nib_hf_setting(const struct nib_hf_vocab_source *source, const char *name)
 {
-    return strcmp(config->family->model_type, "t5") == 0 ? "spiece.model" : "tokenizer.model";
+    yyjson_val *value = yyjson_obj_get(source->special, name);
+    if (!value || yyjson_is_null(value))
+        value = yyjson_obj_get(source->settings, name);
+    return yyjson_is_null(value) ? NULL : value;
+}
+
+struct nib_str nib_hf_token_name(yyjson_val *value)
+{
+    if (yyjson_is_obj(value))
+        value = yyjson_obj_get(value, "content");
+    return (struct nib_str){yyjson_get_str(value), yyjson_get_len(value)};
+}
+
+/* These families' SentencePiece models do not number what the language model does. */
+static bool has_other_ids(const char *arch)
+{
+    static const char *const archs[] = {"marian", "m2m_100", "mbart", "pegasus", "t5"};
+    for (size_t i = 0; i < NIB_COUNT(archs); i++)
+        if (strcmp(arch, archs[i]) == 0)
+            return true;
+    return false;
+}
+
+static enum nib_status put_tokenizer(const struct reader *r, const struct nib_hf_vocab_source *s)
+{
+    char path[NIB_HF_MAX_PATH];
+    if (find_file(r, "tokenizer.json", path))
+        return put_file(r, "tokenizer.json", "tokenizer.huggingface.json", true);
+    if (has_other_ids(r->config->family->arch))
+        return nib_hf_put_spm(s);
+    const size_t n_pairs = r->image->n_pairs;
+    const enum nib_status status = nib_hf_put_bpe(s);
+    if (status != NIB_OK || r->image->n_pairs > n_pairs)
+        return status;
+    return put_file(r, "tokenizer.model", "nibble.tokenizer.model", false);
+}
+
+static enum nib_status open_json(const struct reader *r, const char *name, yyjson_doc **doc)
+{
+    static const struct nib_json_limits limits = {64 << 20, 4 << 20, 64};
+    char path[NIB_HF_MAX_PATH];
+    return find_file(r, name, path) ? nib_json_open(doc, path, &limits, r->err) : NIB_OK;
+}
+
+static enum nib_status put_tokenizers(const struct reader *r)
+{
+    yyjson_doc *settings = NULL, *special = NULL;
+    enum nib_status status = put_file(r, "tokenizer_config.json", "nibble.tokenizer.config", true);
+    if (status == NIB_OK)
+        status = open_json(r, "tokenizer_config.json", &settings);
+    if (status == NIB_OK)
+        status = open_json(r, "special_tokens_map.json", &special);
+    if (status == NIB_OK) {
+        const struct nib_hf_vocab_source source = {
+            .image = r->image,
+            .folder = r->folder,
+            .config = r->config,
+            .settings = yyjson_doc_get_root(settings),
+            .special = yyjson_doc_get_root(special),
+            .err = r->err,
+        };
+        status = put_tokenizer(r, &source);
+        nib_hf_put_languages(&source);
+    }
+    yyjson_doc_free(settings);
+    yyjson_doc_free(special);
+    return status;
 }
 
 enum nib_status nib_hf_texts_read(struct nib_gguf_image *image, const char *folder,
                                   const struct nib_hf_config *config, struct nib_error *err)
 {
     const struct reader r = {image, folder, config, err};
-    char path[MAX_PATH];
     put_name(&r);
-    enum nib_status status = put_file(&r, "tokenizer.json", "tokenizer.huggingface.json", true);
-    if (status == NIB_OK)
-        status = put_file(&r, "tokenizer_config.json", "nibble.tokenizer.config", true);
-    if (status == NIB_OK && !find_file(&r, "tokenizer.json", path))
-        status = put_file(&r, model_name(config), "nibble.tokenizer.model", false);
-    if (status == NIB_OK)
-        status = put_template(&r);
-    if (status == NIB_OK)
-        status = read_ends(&r);
-    return status;
+    const enum nib_status status = put_tokenizers(&r);
+    return status == NIB_OK ? put_template(&r) : status;
 }

@@ -525,7 +525,6 @@ enum nib_status nib_gguf_attach(struct nib_gguf *gguf, const struct nib_gguf_ten
                                 size_t n_tensors, void *owner, void (*release)(void *owner),
                                 struct nib_error *err)
 {
-    assert(gguf->n_tensors == 0);
     const struct nib_gguf_cursor c = {.gguf = gguf, .err = err};
     struct nib_gguf_tensor *copy = malloc((n_tensors ? n_tensors : 1) * sizeof(*copy));
     if (!copy)
@@ -544,6 +543,13 @@ enum nib_status nib_gguf_attach(struct nib_gguf *gguf, const struct nib_gguf_ten
         gguf->release = release;
     }
     return status;
+}
+
+struct nib_mapping nib_gguf_take_file(struct nib_gguf *gguf)
+{
+    const struct nib_mapping file = gguf->file;
+    gguf->file = (struct nib_mapping){0};
+    return file;
 }
 
 void nib_gguf_close(struct nib_gguf *gguf)

@@ -111,13 +111,16 @@ enum nib_status nib_gguf_open_memory(struct nib_gguf **out, const void *data, si
                                      const char *name, struct nib_error *err);
 
 /*
- * Give tensors, whose names and data lie elsewhere, to a file that has none: what another format
- * holds is seen as GGUF.  Afterwards nib_gguf_close() ends in release(owner), which frees all that
+ * Give tensors, whose names and data lie elsewhere, to a file in place of its own: what another
+ * format holds is seen as GGUF.  Afterwards nib_gguf_close() ends in release(owner), which frees all that
  * the tensors and the bytes of nib_gguf_open_memory() need; on failure it is not called.
  */
 enum nib_status nib_gguf_attach(struct nib_gguf *gguf, const struct nib_gguf_tensor *tensors,
                                 size_t n_tensors, void *owner, void (*release)(void *owner),
                                 struct nib_error *err);
+
+/* The mapped file becomes the caller's; what it held must not be asked for any more. */
+struct nib_mapping nib_gguf_take_file(struct nib_gguf *gguf);
 
 /* gguf_metadata.c: read all pairs, and index them. */
 enum nib_status nib_gguf_read_pairs(struct nib_gguf_cursor *c, uint64_t n_pairs);

@@ -60,6 +60,12 @@ void nib_gguf_put_u32(struct nib_gguf_image *image, const char *key, uint32_t va
     put(image, &value, sizeof(value));
 }
 
+void nib_gguf_put_u64(struct nib_gguf_image *image, const char *key, uint64_t value)
+{
+    put_key(image, key, NIB_GGUF_U64);
+    put(image, &value, sizeof(value));
+}
+
 void nib_gguf_put_f32(struct nib_gguf_image *image, const char *key, float value)
 {
     put_key(image, key, NIB_GGUF_F32);
@@ -86,7 +92,7 @@ void nib_gguf_put_array(struct nib_gguf_image *image, const char *key, enum nib_
 {
     static const uint8_t sizes[] = {
         [NIB_GGUF_U8] = 1,  [NIB_GGUF_BOOL] = 1, [NIB_GGUF_U32] = 4,
-        [NIB_GGUF_I32] = 4, [NIB_GGUF_F32] = 4,
+        [NIB_GGUF_I32] = 4, [NIB_GGUF_F32] = 4,  [NIB_GGUF_U64] = 8,
     };
     assert(type < NIB_COUNT(sizes) && sizes[type] > 0);
     const uint32_t element = type;
@@ -95,4 +101,19 @@ void nib_gguf_put_array(struct nib_gguf_image *image, const char *key, enum nib_
     put(image, &element, sizeof(element));
     put(image, &count, sizeof(count));
     put(image, elements, n * sizes[type]);
+}
+
+void nib_gguf_put_strings(struct nib_gguf_image *image, const char *key, const char *const *strings,
+                          size_t n)
+{
+    const uint32_t element = NIB_GGUF_STRING;
+    const uint64_t count = n;
+    put_key(image, key, NIB_GGUF_ARRAY);
+    put(image, &element, sizeof(element));
+    put(image, &count, sizeof(count));
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t len = strlen(strings[i]);
+        put(image, &len, sizeof(len));
+        put(image, strings[i], (size_t)len);
+    }
 }

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { DEFAULT_ALIGNMENT = 32 };
+enum { DEFAULT_ALIGNMENT = 32, HEADER_BYTES = 24 };
 
 struct nib_gguf_writer {
     struct nib_file_writer *file;
@@ -113,6 +113,12 @@ void nib_gguf_writer_copy_metadata(struct nib_gguf_writer *writer, const struct 
             put_u32(writer, &changes[k]);
 }
 
+void nib_gguf_writer_add_pairs(struct nib_gguf_writer *writer, const struct nib_gguf_image *image)
+{
+    put_pair(writer, image->data + HEADER_BYTES, image->n_bytes - HEADER_BYTES);
+    writer->n_pairs += image->n_pairs;
+}
+
 uint64_t nib_gguf_tensor_bytes(const struct nib_gguf_tensor *like, enum nib_type type)
 {
     const struct nib_type_info *info = nib_type_info(type);
@@ -142,6 +148,23 @@ void nib_gguf_writer_add_tensor(struct nib_gguf_writer *writer, const struct nib
     writer->n_data += padded(writer, nib_gguf_tensor_bytes(like, type));
 }
 
+void nib_gguf_writer_align_data(struct nib_gguf_writer *writer, const char *key, uint64_t alignment)
+{
+    static const char zeros[4096];
+    const uint32_t element = NIB_GGUF_U8;
+    put_key(writer, key, NIB_GGUF_ARRAY);
+    put_pair(writer, &element, sizeof(element));
+    const uint64_t head =
+        HEADER_BYTES + writer->n_pairs_bytes + sizeof(uint64_t) + writer->n_infos_bytes;
+    const uint64_t n = (alignment - head % alignment) % alignment;
+    put_pair(writer, &n, sizeof(n));
+    for (uint64_t left = n; left > 0 && !writer->is_out_of_memory;) {
+        const size_t piece = left < sizeof(zeros) ? (size_t)left : sizeof(zeros);
+        put_pair(writer, zeros, piece);
+        left -= piece;
+    }
+}
+
 /* ---- data ------------------------------------------------------------------------------------ */
 
 static enum nib_status pad(struct nib_gguf_writer *w, uint64_t n, struct nib_error *err)
@@ -161,7 +184,7 @@ enum nib_status nib_gguf_writer_begin_data(struct nib_gguf_writer *writer, struc
     if (writer->is_out_of_memory)
         return nib_fail_memory(err, writer->n_pairs_bytes + writer->n_infos_bytes,
                                "the head of a model file");
-    uint8_t start[24] = "GGUF";
+    uint8_t start[HEADER_BYTES] = "GGUF";
     const uint32_t version = 3;
     memcpy(start + 4, &version, sizeof(version));
     memcpy(start + 8, &writer->n_tensors, sizeof(writer->n_tensors));

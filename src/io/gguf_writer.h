@@ -7,6 +7,7 @@
 #define NIB_GGUF_WRITER_H
 
 #include "gguf.h"
+#include "gguf_image.h"
 
 struct nib_gguf_writer;
 
@@ -24,12 +25,20 @@ struct nib_gguf_u32 {
 void nib_gguf_writer_copy_metadata(struct nib_gguf_writer *writer, const struct nib_gguf *source,
                                    const struct nib_gguf_u32 *changes, size_t n_changes);
 
+/* More keys, which `source` does not have. */
+void nib_gguf_writer_add_pairs(struct nib_gguf_writer *writer, const struct nib_gguf_image *image);
+
 /* Name and dimensions of `like`; its type may be another one. */
 void nib_gguf_writer_add_tensor(struct nib_gguf_writer *writer, const struct nib_gguf_tensor *like,
                                 enum nib_type type);
 
 /* Bytes that a tensor with these dimensions has; the caller knows that they fit uint64_t. */
 uint64_t nib_gguf_tensor_bytes(const struct nib_gguf_tensor *like, enum nib_type type);
+
+/* After all that is declared: one more key, an array of zeros as long as it takes for the data to
+ * begin at a multiple of `alignment`, which is one of 64 KiB. */
+void nib_gguf_writer_align_data(struct nib_gguf_writer *writer, const char *key,
+                                uint64_t alignment);
 
 /* The head ends here.  Fails too where memory was short before. */
 enum nib_status nib_gguf_writer_begin_data(struct nib_gguf_writer *writer, struct nib_error *err);

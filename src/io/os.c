@@ -124,6 +124,17 @@ void nib_os_forget(const void *data, size_t n_bytes)
         madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
+void nib_os_expect(const void *data, size_t n_bytes)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t begin = (uintptr_t)data & ~(page - 1);
+    const uintptr_t end = ((uintptr_t)data + n_bytes + page - 1) & ~(page - 1);
+#ifdef MADV_HUGEPAGE
+    madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+#endif
+    madvise((void *)begin, end - begin, MADV_WILLNEED);
+}
+
 /* ---- memory -------------------------------------------------------------------------------- */
 
 /* What an allocation of n_bytes takes; large ones end at a huge page too.  0 if that overflows. */

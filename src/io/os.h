@@ -1,5 +1,5 @@
-/* All that is asked of the operating system: os.c is the one file to port.  (Threads and topology
- * are in run/parallel.c and run/topology.c.) */
+/* All that is asked of the operating system: os.c and os_files.c are the files to port.  (Threads and
+ * topology are in run/parallel.c and run/topology.c.) */
 #ifndef NIB_OS_H
 #define NIB_OS_H
 
@@ -30,6 +30,10 @@ bool nib_os_is_same_file(const char *a, const char *b);
 /* Tell the system that the pages of [data, data + n_bytes) inside a mapping are not needed again.
  */
 void nib_os_forget(const void *data, size_t n_bytes);
+
+/* Tell it that all of them are going to be: they are read in the largest pages that the system has
+ * for files, and mapped where that can be had without waiting for a disk. */
+void nib_os_expect(const void *data, size_t n_bytes);
 
 /* Zeroed memory, 2 MB aligned and on huge pages where it is large enough and the system gives them;
  * not touched yet.  NULL if there is none. */
@@ -70,5 +74,29 @@ enum nib_status nib_file_writer_write(struct nib_file_writer *writer, const void
                                       size_t n_bytes, struct nib_error *err);
 enum nib_status nib_file_writer_commit(struct nib_file_writer *writer, struct nib_error *err);
 void nib_file_writer_abort(struct nib_file_writer *writer);
+
+/* ---- files and folders (os_files.c) ---------------------------------------------------------- */
+
+struct nib_os_file {
+    char *name; /* in its folder */
+    uint64_t n_bytes;
+    int64_t modified; /* nanoseconds since 1970 */
+};
+
+/* A regular file, links followed; without its name.  False if there is none. */
+bool nib_os_file_facts(const char *path, struct nib_os_file *out);
+
+/* The regular files right in a folder, links followed, in the order of their names; false if it
+ * cannot be read.  *out is to be freed with nib_os_files_free() even then. */
+bool nib_os_folder_files(const char *path, struct nib_os_file **out, size_t *n);
+void nib_os_files_free(struct nib_os_file *files, size_t n);
+
+bool nib_os_make_folders(const char *path); /* and those above it, for this user alone */
+void nib_os_remove_file(const char *path);
+void nib_os_touch_file(const char *path); /* it becomes modified now */
+int64_t nib_os_now(void);                 /* nanoseconds since 1970 */
+
+/* Bytes that this user may still write to the disk of a folder; UINT64_MAX if it does not tell. */
+uint64_t nib_os_disk_available(const char *folder);
 
 #endif

@@ -49,6 +49,7 @@ struct nib_pages nib_smaps_pages(const char *root, const void *memory, size_t n_
         if (is_start && !parse_header(text, begin, begin + n_bytes, &mapping)) {
             add_field(text, "Rss:", &mapping, &pages.resident);
             add_field(text, "AnonHugePages:", &mapping, &pages.huge);
+            add_field(text, "FilePmdMapped:", &mapping, &pages.huge);
         }
         is_start = strchr(text, '\n') != NULL; /* the next piece is a line of its own */
     }

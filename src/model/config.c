@@ -163,6 +163,11 @@ static enum nib_status read_experts(struct nib_config_reader *r, struct nib_conf
     return nib_config_read_bool(r, "expert_weights_norm", &c->renormalizes_experts);
 }
 
+static bool has_gates(const struct nib_gguf *gguf)
+{
+    return nib_gguf_find(gguf, "enc.blk.0.ffn_gate.weight") != NULL;
+}
+
 static enum nib_status read_activation(struct nib_config_reader *r, struct nib_config *c)
 {
     static const struct {
@@ -173,7 +178,8 @@ static enum nib_status read_activation(struct nib_config_reader *r, struct nib_c
                  {"gelu_tanh", NIB_ACTIVATION_GELU_TANH},
                  {"relu", NIB_ACTIVATION_RELU}};
     struct nib_str name = {0};
-    c->activation = r->family->activation;
+    c->activation = r->family->is_gelu_with_gate && has_gates(r->gguf) ? NIB_ACTIVATION_GELU_TANH
+                                                                       : r->family->activation;
     const enum nib_status status = nib_config_read_string(r, "feed_forward.activation", &name);
     if (status != NIB_OK || !name.data)
         return status;
@@ -195,8 +201,8 @@ static void read_scales(const struct nib_config_reader *r, struct nib_config *c)
     const double d_head = f->wide_scale_layers == c->n_layers
                               ? v[NIB_KEY_EMBEDDING_LENGTH] / v[NIB_KEY_HEAD_COUNT]
                               : v[NIB_KEY_KEY_LENGTH];
-    c->score_scale =
-        (float)(v[NIB_KEY_SCORE_SCALE] > 0 ? v[NIB_KEY_SCORE_SCALE] : 1 / sqrt(d_head));
+    const float score_scale = f->score_scale > 0 ? f->score_scale : (float)(1 / sqrt(d_head));
+    c->score_scale = v[NIB_KEY_SCORE_SCALE] > 0 ? (float)v[NIB_KEY_SCORE_SCALE] : score_scale;
     c->embedding_scale = 1;
     if (v[NIB_KEY_EMBEDDING_SCALE] > 0)
         c->embedding_scale = (float)v[NIB_KEY_EMBEDDING_SCALE];
@@ -205,6 +211,10 @@ static void read_scales(const struct nib_config_reader *r, struct nib_config *c)
     c->residual_scale = (float)v[NIB_KEY_RESIDUAL_SCALE];
     c->logit_scale =
         (float)(f->divides_logits ? 1 / v[NIB_KEY_LOGIT_SCALE] : v[NIB_KEY_LOGIT_SCALE]);
+    char name[NIB_MAX_KEY];
+    if (f->scales_tied_logits && !nib_gguf_find(r->gguf, "output.weight") &&
+        !nib_gguf_has(r->gguf, nib_config_key_name(r, "logit_scale", name)))
+        c->logit_scale = 1 / sqrtf((float)c->n_embd);
     c->score_cap = (float)v[NIB_KEY_SCORE_CAP];
     c->logit_cap = (float)v[NIB_KEY_LOGIT_CAP];
     c->clamp_qkv = (float)v[NIB_KEY_CLAMP_QKV];
@@ -214,10 +224,14 @@ static void read_scales(const struct nib_config_reader *r, struct nib_config *c)
 /* ---- all ------------------------------------------------------------------------------------- */
 
 /* Rows of the embedding: what a file says of its vocabulary elsewhere may be out of date. */
-static enum nib_status find_vocab(const struct nib_config_reader *r, uint32_t *n_vocab)
+static enum nib_status find_vocab(const struct nib_config_reader *r, bool is_encoder,
+                                  uint32_t *n_vocab)
 {
     enum { MAX_VOCAB = 1 << 24 };
-    const struct nib_gguf_tensor *embedding = nib_gguf_find(r->gguf, "token_embd.weight");
+    const struct nib_gguf_tensor *embedding =
+        nib_gguf_find(r->gguf, is_encoder ? "enc.token_embd.weight" : "dec.token_embd.weight");
+    if (!embedding)
+        embedding = nib_gguf_find(r->gguf, "token_embd.weight");
     if (!embedding)
         return nib_fail(r->err, NIB_ERROR_FILE,
                         "%s: the tensor token_embd.weight is missing; this file holds no complete "
@@ -232,14 +246,30 @@ static enum nib_status find_vocab(const struct nib_config_reader *r, uint32_t *n
     return NIB_OK;
 }
 
+/* Decoders have numbers of their own, where they differ from the encoder's. */
+static void take_decoder_keys(double *v)
+{
+    static const enum nib_config_key pairs[][2] = {
+        {NIB_KEY_BLOCK_COUNT, NIB_KEY_DECODER_BLOCK_COUNT},
+        {NIB_KEY_HEAD_COUNT, NIB_KEY_DECODER_HEAD_COUNT},
+        {NIB_KEY_FEED_FORWARD_LENGTH, NIB_KEY_DECODER_FEED_FORWARD},
+    };
+    for (size_t i = 0; i < NIB_COUNT(pairs); i++)
+        if (v[pairs[i][1]] > 0)
+            v[pairs[i][0]] = v[pairs[i][1]];
+}
+
 enum nib_status nib_config_from_gguf(struct nib_config *out, const struct nib_gguf *gguf,
-                                     const struct nib_family *family, struct nib_error *err)
+                                     const struct nib_family *family, bool is_encoder,
+                                     struct nib_error *err)
 {
     struct nib_config_reader r = {.gguf = gguf, .family = family, .err = err};
     const double *v = r.value;
     struct nib_config c = {0};
     *out = c;
     enum nib_status status = nib_config_read_keys(&r);
+    if (family->encoder_tensors && !is_encoder)
+        take_decoder_keys(r.value);
     if (status == NIB_OK)
         status = check_heads(&r);
     if (status == NIB_OK)
@@ -255,8 +285,14 @@ enum nib_status nib_config_from_gguf(struct nib_config *out, const struct nib_gg
     c.d_head = (uint32_t)v[NIB_KEY_KEY_LENGTH];
     c.alibi_bias = v[NIB_KEY_ALIBI_BIAS] > 0 ? (float)v[NIB_KEY_ALIBI_BIAS] : family->alibi_bias;
     c.is_parallel = family->is_parallel;
+    c.n_buckets = (uint32_t)v[NIB_KEY_BUCKET_COUNT];
+    c.max_distance = (uint32_t)v[NIB_KEY_MAX_DISTANCE];
     read_scales(&r, &c);
+    bool norms_first = !family->is_post_norm;
     status = nib_config_read_bool(&r, "use_parallel_residual", &c.is_parallel);
+    if (status == NIB_OK)
+        status = nib_config_read_bool(&r, "normalize_before", &norms_first);
+    c.is_post_norm = !norms_first;
     if (status == NIB_OK)
         status = read_rope(&r, &c);
     if (status == NIB_OK)
@@ -264,7 +300,7 @@ enum nib_status nib_config_from_gguf(struct nib_config *out, const struct nib_gg
     if (status == NIB_OK)
         status = read_activation(&r, &c);
     if (status == NIB_OK)
-        status = find_vocab(&r, &c.n_vocab);
+        status = find_vocab(&r, is_encoder, &c.n_vocab);
     if (status == NIB_OK)
         *out = c;
     return status;

@@ -50,6 +50,11 @@ static const struct range {
     [NIB_KEY_EXPERTS_USED] = {"expert_used_count", 0, NIB_MAX_EXPERTS_USED, 0, 0},
     [NIB_KEY_EXPERT_LENGTH] = {"expert_feed_forward_length", 1, 1 << 20, 0, 0},
     [NIB_KEY_SHARED_LENGTH] = {"expert_shared_feed_forward_length", 0, 1 << 20, 0, 0},
+    [NIB_KEY_DECODER_BLOCK_COUNT] = {"decoder_block_count", 1, 4096, 0, 0},
+    [NIB_KEY_DECODER_HEAD_COUNT] = {"decoder.attention.head_count", 1, 1024, 0, 0},
+    [NIB_KEY_DECODER_FEED_FORWARD] = {"decoder.feed_forward_length", 1, 1 << 20, 0, 0},
+    [NIB_KEY_BUCKET_COUNT] = {"attention.relative_buckets_count", 2, 4096, 0, 0},
+    [NIB_KEY_MAX_DISTANCE] = {"attention.relative_max_distance", 1, 1 << 20, 128, 0},
     [NIB_KEY_VOCAB_SIZE] = {"vocab_size", 1, 1 << 24, 0, 0},
 };
 

@@ -39,6 +39,7 @@ static void collect(struct nib_model *m, const struct nib_gguf *gguf, struct tex
     if (!m->info.name)
         m->info.name = "";
     m->info.chat_template = put_key(text, gguf, "tokenizer.chat_template");
+    m->info.packed_from = put_key(text, gguf, "nibble.pack.source");
     for (size_t i = 0; i < m->n_texts; i++) {
         char value[MAX_VALUE];
         nib_gguf_value_text(gguf, i, value, sizeof(value));

@@ -62,6 +62,10 @@ static enum nib_status set_scales(const struct nib_config_reader *r, struct nib_
     for (size_t i = 0; i < c->n_layers; i++) {
         m->layers[i].attn.scale = list ? list[i] : c->score_scale;
         m->layers[i].attn.rule.soft_cap = c->score_cap;
+        m->layers[i].cross.scale = m->layers[i].attn.scale;
+        m->layers[i].cross.rule.kind = NIB_ATTENTION_CROSS;
+        if (m->is_encoder)
+            m->layers[i].attn.rule.kind = NIB_ATTENTION_ALL;
     }
     free(list);
     return NIB_OK;

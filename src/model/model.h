@@ -8,8 +8,11 @@
 #include "common.h"
 #include "attention_rule.h"
 #include "kernels.h"
+#include "os.h"
 
 struct nib_gguf;
+struct nib_packed;
+struct nib_pack_keeper;
 struct nib_tokenizer;
 struct nib_step;
 
@@ -52,9 +55,11 @@ struct nib_config {
     float embedding_scale, residual_scale, logit_scale; /* 1: nothing to do, as below 0 */
     float score_cap, logit_cap;                         /* soft caps */
     float clamp_qkv;                                    /* q, k and v are kept within +- this */
-    float alibi_bias; /* the steepest slope is 2^-(alibi_bias / n_heads), ... */
-    uint32_t window;  /* of the layers that have one */
-    bool is_parallel; /* attention and feed-forward side by side */
+    float alibi_bias;                 /* the steepest slope is 2^-(alibi_bias / n_heads), ... */
+    uint32_t window;                  /* of the layers that have one */
+    bool is_parallel;                 /* attention and feed-forward side by side */
+    bool is_post_norm;                /* x = norm(x + f(x)) in place of x + f(norm(x)) */
+    uint32_t n_buckets, max_distance; /* of T5's bias by distance; 0: none */
     struct nib_rope rope[NIB_ROPE_COUNT];
     uint32_t n_experts, n_experts_used, n_ff_expert, n_ff_shared;
     bool renormalizes_experts; /* the weights of the chosen experts are made to sum to 1 */
@@ -124,7 +129,10 @@ struct nib_moe_weights {
 struct nib_layer {
     struct nib_norm attn_norm;
     struct nib_attention_weights attn;
+    const float *distance_bias;     /* [n_buckets][n_heads] of T5; see distance_bias.c */
     struct nib_norm attn_post_norm; /* of what attention adds */
+    struct nib_norm cross_norm;
+    struct nib_attention_weights cross; /* of a decoder: attention to what the encoder has read */
     struct nib_norm ffn_norm;
     struct nib_ffn_weights ffn; /* one of both */
     struct nib_moe_weights moe;
@@ -142,7 +150,13 @@ enum nib_norm_kind { NIB_NORM_RMS, NIB_NORM_LAYER };
 struct nib_tensor_name {
     const char *name; /* "attn_q" */
     size_t slot;      /* offsetof in struct nib_layer */
-    enum { NIB_SLOT_LINEAR, NIB_SLOT_NORM, NIB_SLOT_HEAD_NORM, NIB_SLOT_EXPERTS } kind;
+    enum {
+        NIB_SLOT_LINEAR,
+        NIB_SLOT_NORM,
+        NIB_SLOT_HEAD_NORM,
+        NIB_SLOT_EXPERTS,
+        NIB_SLOT_BIAS
+    } kind;
     uint32_t (*n_rows)(const struct nib_config *);    /* of a linear; of a norm: its length */
     uint32_t (*n_cols)(const struct nib_config *);    /* NULL for norms */
     uint32_t (*first_row)(const struct nib_config *); /* NULL: 0 */
@@ -171,7 +185,12 @@ struct nib_family {
     float alibi_bias;       /* unless the file says otherwise */
     bool scales_alibi;      /* the bias is scaled as the scores are */
     bool norms_then_clamps; /* q and k: first their norms, then the limit */
-    const struct nib_tensor_name *layer_tensors;                    /* ends with name NULL */
+    const struct nib_tensor_name *layer_tensors;   /* ends with name NULL */
+    const struct nib_tensor_name *encoder_tensors; /* of an encoder's layers; NULL: no encoder */
+    bool is_gelu_with_gate;  /* layers with a gate have GELU in place of `activation` */
+    bool scales_tied_logits; /* by 1 / sqrt(n_embd), where the output is the embedding */
+    float score_scale;       /* > 0: unless the file says otherwise */
+    bool is_post_norm;       /* unless the file says otherwise */
     void (*arrange)(const struct nib_config *, struct nib_layer *); /* after loading; or NULL */
 };
 
@@ -190,6 +209,7 @@ struct nib_model {
     unsigned cpu_features;
     const struct nib_family *family;
     struct nib_config config;
+    bool is_encoder; /* of another model */
     struct nib_tokenizer *tokenizer;
 
     struct nib_matrix embedding; /* [n_vocab, n_embd]; rows are read by nib_matrix_row() */
@@ -198,23 +218,42 @@ struct nib_model {
     struct nib_linear output; /* [n_vocab, n_embd]; the embedding's own data where they are tied */
     struct nib_norm final_norm;
     struct nib_layer *layers;
-    float *slopes; /* [n_heads] of ALiBi; or NULL */
+    float *slopes;                    /* [n_heads] of ALiBi; or NULL */
+    struct nib_distance_bias *biases; /* [n_layers], of T5; or NULL */
+    struct nib_model *encoder; /* its config, embedding, layers and final norm; NULL: none.  What it
+                                  shares lies in the decoder's arena. */
+    int32_t *bad_ids;
+    int32_t *end_ids; /* [n_end_ids] of a model without a tokenizer */
+    size_t n_end_ids;
 
-    /* One huge-page arena for all packed weights and small tensors. */
+    /* One arena for all packed weights and small tensors: memory on huge pages, or a part of
+     * packed_file.  See nib_weight_layout(). */
     void *arena;
     size_t arena_bytes;
+    uint64_t layout;
+    struct nib_mapping packed_file; /* without data: the arena is memory */
     struct nib_model_info info;
     /* for nib_model_tensor() and nib_model_metadata() */
     struct nib_tensor_info *tensors;
+    enum nib_type *types; /* that they have in memory */
     size_t n_tensors;
     struct nib_model_text *texts;
     size_t n_texts;
     char *text; /* all strings */
+
+    struct nib_pack_keeper *keeper; /* who writes to the cache (pack_cache.c), or NULL */
+    char *cache_note;
 };
 
 /* config.c: reads and checks; messages name the key, the value and the range. */
 enum nib_status nib_config_from_gguf(struct nib_config *out, const struct nib_gguf *gguf,
-                                     const struct nib_family *family, struct nib_error *err);
+                                     const struct nib_family *family, bool is_encoder,
+                                     struct nib_error *err);
+
+/* distance_bias.c: tables of T5's bias for all layers, from those that have one. */
+enum nib_status nib_distance_bias_create(struct nib_model *model, bool is_causal,
+                                         struct nib_error *err);
+void nib_distance_bias_free(struct nib_model *model);
 
 /* facts.c: copies names, metadata and the list of tensors, so that the file can be closed. */
 enum nib_status nib_facts_from_gguf(struct nib_model *model, const struct nib_gguf *gguf,
@@ -227,8 +266,17 @@ enum nib_status nib_layers_set_rules(struct nib_model *model, const struct nib_g
 
 /* weights.c: checks the shape and type of every tensor the family names, sizes the arena, packs on
  * n_threads threads with progress; fills the numbers of model->info and model->tensors, which
- * nib_facts_from_gguf() made. */
+ * nib_facts_from_gguf() made.  What is `packed` (else NULL) is used where it lies. */
 enum nib_status nib_weights_load(struct nib_model *model, const struct nib_gguf *gguf,
+                                 const struct nib_packed *packed,
                                  const struct nib_model_params *params, struct nib_error *err);
+
+/* model.c: nib_model_open() without the cache.  `loaded` (or NULL) is called when all is there and
+ * the file is still open. */
+typedef enum nib_status nib_loaded_fn(struct nib_model *model, const struct nib_gguf *gguf,
+                                      void *data, struct nib_error *err);
+enum nib_status nib_model_load(struct nib_model **out, const char *path,
+                               const struct nib_model_params *params, nib_loaded_fn *loaded,
+                               void *data, struct nib_error *err);
 
 #endif

@@ -4,6 +4,7 @@
 #include "gguf_writer.h"
 #include "hf_folder.h"
 #include "os.h"
+#include "packed_file.h"
 #include "quantize_plan.h"
 #include "quantize_rows.h"
 
@@ -54,6 +55,10 @@ static enum nib_status fail_mix(const char *name, struct nib_error *err)
 static enum nib_status check_whole(const struct nib_gguf *gguf, struct nib_error *err)
 {
     int64_t n_parts = 0;
+    if (nib_packed_is(gguf))
+        return nib_fail(err, NIB_ERROR_ARGUMENT,
+                        "%s: is a packed model; quantise the one that it was packed from",
+                        nib_gguf_path(gguf));
     if (nib_gguf_int(gguf, "split.count", &n_parts) && n_parts > 1)
         return nib_fail(err, NIB_ERROR_FILE,
                         "%s: is one of the %" PRId64 " files of a split model; merge them first",

@@ -26,6 +26,10 @@ struct nib_weight_plan {
     struct nib_model *model;
     const struct nib_gguf *gguf;
     const enum nib_type *types; /* of the file's tensors, in memory */
+    /* The stack of layers at hand: the model, or its encoder. */
+    struct nib_model *stack;
+    const char *prefix; /* of the names of its tensors: "", "enc." or "dec." */
+    const struct nib_tensor_name *tensors;
     struct nib_weight_item *items;
     size_t n_items;
     bool *is_used;  /* by the tensor's number in the file */
@@ -38,6 +42,9 @@ enum { NIB_WEIGHT_ALIGNMENT = 64 };
 /* Fill `items`, which have room for nib_weight_plan_room(). */
 size_t nib_weight_plan_room(const struct nib_gguf *gguf);
 enum nib_status nib_weight_plan_make(struct nib_weight_plan *plan);
+
+/* A number, below 2^63, for which weight lies where and in what form: unlike for plans that differ. */
+uint64_t nib_weight_layout(const struct nib_weight_plan *plan);
 
 static inline size_t nib_weight_tensor_index(const struct nib_weight_plan *plan,
                                              const struct nib_gguf_tensor *tensor)

@@ -2,8 +2,10 @@
  * From the tensors of a file to the weights of a model: types are chosen, tensors checked
  * (weight_items.c), one arena is filled.
  */
+#include "hf_folder.h"
 #include "os.h"
 #include "pack_weights.h"
+#include "packed_file.h"
 #include "quantize_plan.h"
 #include "weight_items.h"
 
@@ -33,19 +35,16 @@ static bool is_float_type(enum nib_type type)
 
 /*
  * What the file's tensors become: `name` is a type or mix.  Without one they stay as they are, but
- * those of a Hugging Face folder, which are seen through views, become int8.  What is quantised
- * already stays so, unless floats are wanted.
+ * those of a Hugging Face folder become int8.  What is quantised already stays so, unless floats are
+ * wanted.
  */
 static enum nib_status choose_types(enum nib_type *types, const struct nib_gguf *gguf,
                                     const char *name, struct nib_error *err)
 {
     const size_t n = nib_gguf_tensor_count(gguf);
-    bool has_views = false;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         types[i] = nib_gguf_tensor(gguf, i)->type;
-        has_views |= nib_gguf_tensor(gguf, i)->view != NULL;
-    }
-    if (!name && has_views)
+    if (!name && nib_hf_is_folder(nib_gguf_path(gguf)))
         name = "q8";
     if (!name)
         return NIB_OK;
@@ -73,25 +72,41 @@ static void fill_vector(const struct nib_model *m, const struct nib_weight_item 
 {
     const struct nib_config *c = &m->config;
     const struct nib_gguf_tensor *t = item->tensor;
-    float *out = (float *)((char *)m->arena + item->offset);
+    float *out = (float *)(void *)((char *)m->arena + item->offset);
     for (size_t i = 0; i < item->length; i++) {
         const uint64_t at =
             item->first_row + (item->is_rotated ? nib_rotated_row(i, c->d_head, c->n_rot) : i);
         const size_t column = (size_t)(at % t->dims[0]);
         nib_tensor_floats(t, at / t->dims[0], column, column + 1, &out[i]);
     }
-    *item->to_vector = out;
+}
+
+/* What points to weights points into the arena. */
+static void place_items(const struct nib_weight_plan *p)
+{
+    for (size_t i = 0; i < p->n_items; i++) {
+        const struct nib_weight_item *item = &p->items[i];
+        const uint8_t *data = (const uint8_t *)p->model->arena + item->offset;
+        if (item->to_vector) {
+            *item->to_vector = (const float *)(const void *)data;
+        } else {
+            *item->to_matrix = item->matrix;
+            item->to_matrix->data = data;
+        }
+    }
 }
 
 /* The factors with the linear scale in them; without factors they take the place after all items.
- */
-static enum nib_status scale_rope(const struct nib_weight_plan *p)
+ * In an arena that is used as it is they are there. */
+static enum nib_status scale_rope(const struct nib_weight_plan *p, bool is_filled)
 {
     struct nib_model *m = p->model;
     struct nib_rope *rope = &m->config.rope[NIB_ROPE_GLOBAL];
     if (!rope->factors && m->config.rope_scale == 1)
         return NIB_OK;
-    float *spare = (float *)((char *)m->arena + p->n_bytes);
+    float *spare = (float *)(void *)((char *)m->arena + p->n_bytes);
+    if (is_filled)
+        rope->factors = spare;
     const float *from[] = {rope->factors, rope->long_factors};
     for (size_t f = 0; f < NIB_COUNT(from); f++)
         for (uint32_t i = 0; i < m->config.n_rot / 2 && (f == 0 || from[f]); i++) {
@@ -101,19 +116,25 @@ static enum nib_status scale_rope(const struct nib_weight_plan *p)
                                 "%s: factor %u of the rotation (rope_freqs.weight) is %g, expected "
                                 "a number above 0; get the file again",
                                 nib_gguf_path(p->gguf), i, (double)factor);
-            if (f == 0)
+            if (f == 0 && !is_filled)
                 spare[i] = factor * m->config.rope_scale;
         }
     rope->factors = spare;
     return NIB_OK;
 }
 
+static size_t arena_bytes(const struct nib_weight_plan *p)
+{
+    const size_t n_factors =
+        (p->model->config.n_rot / 2 * sizeof(float) + NIB_WEIGHT_ALIGNMENT - 1) /
+        NIB_WEIGHT_ALIGNMENT;
+    return p->n_bytes + n_factors * NIB_WEIGHT_ALIGNMENT;
+}
+
 static enum nib_status allocate_arena(const struct nib_weight_plan *p)
 {
     struct nib_model *m = p->model;
-    const size_t n_factors =
-        (m->config.n_rot / 2 * sizeof(float) + NIB_WEIGHT_ALIGNMENT - 1) / NIB_WEIGHT_ALIGNMENT;
-    m->arena_bytes = p->n_bytes + n_factors * NIB_WEIGHT_ALIGNMENT;
+    m->arena_bytes = arena_bytes(p);
     const uint64_t available = nib_os_memory_available();
     if (m->arena_bytes > available)
         return nib_fail(
@@ -145,8 +166,7 @@ static enum nib_status fill_matrices(const struct nib_weight_plan *p,
                                          .n_stacked = item->n_stacked,
                                          .d_head = m->config.d_head,
                                          .n_rot = item->is_rotated ? m->config.n_rot : 0};
-        work[n].matrix.data = (const uint8_t *)m->arena + item->offset;
-        *item->to_matrix = work[n++].matrix;
+        work[n++].matrix.data = item->to_matrix->data;
     }
     const enum nib_status status =
         nib_pack_matrices(work, n, nib_gguf_path(p->gguf), params, p->err);
@@ -164,6 +184,21 @@ static void finish_layers(struct nib_model *m)
         if (m->family->arrange)
             m->family->arrange(&m->config, l);
     }
+}
+
+static bool is_within(const void *p, const void *begin, size_t n_bytes)
+{
+    return (uintptr_t)p - (uintptr_t)begin < n_bytes;
+}
+
+/* Weights that are not read for every token of an answer: the encoder's, and what makes the keys
+ * and values of a source. */
+static bool is_of_encoder(const struct nib_model *encoder, const struct nib_weight_item *item)
+{
+    return encoder &&
+           (item->to_matrix == &encoder->embedding || item->to_matrix == &encoder->positions ||
+            is_within(item->to_matrix, encoder->layers,
+                      encoder->config.n_layers * sizeof(*encoder->layers)));
 }
 
 /* The numbers that nib_model_info() and nib_model_tensor() give. */
@@ -186,57 +221,97 @@ static void count(const struct nib_weight_plan *p)
         m->tensors[nib_weight_tensor_index(p, item->tensor)].n_packed_bytes += n_packed;
         info->n_packed_bytes += n_packed;
         if (!item->to_matrix || item->to_matrix == &m->positions ||
-            (item->to_matrix == &m->embedding && !is_tied))
+            (item->to_matrix == &m->embedding && !is_tied) || is_of_encoder(m->encoder, item))
             continue;
         info->n_token_bytes +=
             item->n_stacked > 1 ? n_packed / c->n_experts * c->n_experts_used : n_packed;
     }
 }
 
-static enum nib_status load(struct nib_weight_plan *p, const struct nib_model_params *params)
+/* An arena of memory, filled from the file. */
+static enum nib_status fill_arena(const struct nib_weight_plan *p,
+                                  const struct nib_model_params *params)
+{
+    enum nib_status status = allocate_arena(p);
+    if (status != NIB_OK)
+        return status;
+    place_items(p);
+    for (size_t i = 0; i < p->n_items; i++)
+        if (p->items[i].to_vector)
+            fill_vector(p->model, &p->items[i]);
+    status = scale_rope(p, false);
+    return status == NIB_OK ? fill_matrices(p, params) : status;
+}
+
+/* The arena of a packed file, once it is known to be what this plan would fill. */
+static enum nib_status use_arena(const struct nib_weight_plan *p, const struct nib_packed *packed)
+{
+    struct nib_model *m = p->model;
+    const size_t n_bytes = arena_bytes(p);
+    const enum nib_status status = nib_packed_check(packed, p->gguf, m->layout, n_bytes, p->err);
+    if (status != NIB_OK)
+        return status;
+    m->arena = (void *)(uintptr_t)packed->arena; /* only read */
+    m->arena_bytes = n_bytes;
+    place_items(p);
+    nib_os_expect(m->arena, n_bytes);
+    return scale_rope(p, true);
+}
+
+static enum nib_status load(struct nib_weight_plan *p, const struct nib_packed *packed,
+                            const struct nib_model_params *params)
 {
     struct nib_model *m = p->model;
     enum nib_status status = nib_weight_plan_make(p);
-    if (status == NIB_OK)
-        status = allocate_arena(p);
     if (status != NIB_OK)
         return status;
-    for (size_t i = 0; i < p->n_items; i++)
-        if (p->items[i].to_vector)
-            fill_vector(m, &p->items[i]);
-    status = scale_rope(p);
-    if (status == NIB_OK)
-        status = fill_matrices(p, params);
+    m->layout = nib_weight_layout(p);
+    status = packed ? use_arena(p, packed) : fill_arena(p, params);
     if (status != NIB_OK)
         return status;
     if (!m->output.w.data)
         m->output.w = m->embedding;
     finish_layers(m);
     count(p);
-    return NIB_OK;
+    status = nib_distance_bias_create(m, true, p->err);
+    if (!m->encoder || status != NIB_OK)
+        return status;
+    if (!m->encoder->embedding.data)
+        m->encoder->embedding = m->embedding;
+    finish_layers(m->encoder);
+    return nib_distance_bias_create(m->encoder, false, p->err);
 }
 
 enum nib_status nib_weights_load(struct nib_model *model, const struct nib_gguf *gguf,
+                                 const struct nib_packed *packed,
                                  const struct nib_model_params *params, struct nib_error *err)
 {
     const size_t n = nib_gguf_tensor_count(gguf), n_items = nib_weight_plan_room(gguf);
     struct nib_weight_plan p = {.model = model, .gguf = gguf, .err = err};
-    enum nib_type *types = calloc(n + 1, sizeof(*types));
-    p.types = types;
+    model->types = calloc(n + 1, sizeof(*model->types));
+    p.types = model->types;
     p.items = calloc(n_items, sizeof(*p.items));
     p.is_used = calloc(n + 1, sizeof(*p.is_used));
     model->layers = calloc(model->config.n_layers, sizeof(*model->layers));
-    enum nib_status status =
-        types && p.items && p.is_used && model->layers
-            ? choose_types(types, gguf, params->type, err)
-            : nib_fail_memory(
-                  err, n_items * sizeof(*p.items) + model->config.n_layers * sizeof(*model->layers),
-                  "the list of weights");
+    if (model->encoder)
+        model->encoder->layers =
+            calloc(model->encoder->config.n_layers, sizeof(*model->encoder->layers));
+    enum nib_status status = NIB_OK;
+    if (!model->types || !p.items || !p.is_used || !model->layers ||
+        (model->encoder && !model->encoder->layers))
+        status = nib_fail_memory(
+            err, n_items * sizeof(*p.items) + model->config.n_layers * sizeof(*model->layers),
+            "the list of weights");
+    else if (packed)
+        memcpy(model->types, packed->types, n * sizeof(*model->types));
+    else
+        status = choose_types(model->types, gguf, params->type, err);
     if (status == NIB_OK)
         status = nib_layers_set_rules(model, gguf, err);
+    if (status == NIB_OK && model->encoder)
+        status = nib_layers_set_rules(model->encoder, gguf, err);
     if (status == NIB_OK)
-        status = load(&p, params);
-    free(types);
+        status = load(&p, packed, params);
     free(p.items);
     free(p.is_used);
     return status;

@@ -28,7 +28,8 @@ static size_t group_size(const struct nib_config *c)
     return c->n_heads / c->n_kv_heads;
 }
 
-/* Rows at consecutive positions of one sequence, and the segments that any of them sees. */
+/* Rows at consecutive positions of one sequence, or any that look at one source, and the segments
+ * that any of them sees. */
 struct run {
     size_t row, n_rows;
     size_t sequence, position;
@@ -42,6 +43,7 @@ struct attention {
     const struct nib_attention_weights *weights;
     const struct nib_kv_cache *cache;
     const struct nib_key_bias *key_bias; /* of this layer's keys; or NULL */
+    size_t layer;                        /* of the cache; an encoder's holds one at a time */
     struct nib_attend attend;
     float *segment; /* [NIB_MAX_QUERIES][d_padded] sums of the segment at hand */
     float *total;   /* [NIB_MAX_QUERIES][d_padded] sums of all segments before it */
@@ -150,7 +152,7 @@ static void store_owned(const struct attention *a)
             if (a->key_bias)
                 leave_bias_out(a, k, segment, head);
             nib_kv_store(w->cache, s->kernels,
-                         nib_kv_segment(w->cache, w->rows[r].sequence, segment, s->layer, head),
+                         nib_kv_segment(w->cache, w->rows[r].sequence, segment, a->layer, head),
                          position % NIB_SEGMENT, k, w->v.data + r * w->v.stride + head * c->d_head);
         }
     }
@@ -168,19 +170,27 @@ static size_t count_keys(const struct nib_work *w, size_t row)
     return w->rows[last].position + (size_t)1;
 }
 
+/* The sequence of the cache that a row looks at. */
+static size_t sequence_of(const struct attention *a, size_t row)
+{
+    const struct nib_work *w = a->step->work;
+    const uint32_t sequence = w->rows[row].sequence;
+    return is_cross(a) ? w->source_of[sequence] : sequence;
+}
+
 static struct run find_run(const struct attention *a, size_t row)
 {
     const struct nib_work *w = a->step->work;
     const struct nib_row *rows = w->rows;
     const struct nib_attention_rule *rule = &a->weights->rule;
     const size_t most = MANY_QUERIES / a->attend.group > 1 ? MANY_QUERIES / a->attend.group : 1;
-    struct run run = {
-        .row = row, .n_rows = 1, .sequence = rows[row].sequence, .position = rows[row].position};
+    struct run run = {.row = row, .n_rows = 1, .position = rows[row].position};
+    run.sequence = sequence_of(a, row);
     while (run.n_rows < most && row + run.n_rows < w->n_rows &&
-           rows[row + run.n_rows].sequence == run.sequence &&
-           rows[row + run.n_rows].position == run.position + run.n_rows)
+           sequence_of(a, row + run.n_rows) == run.sequence &&
+           (is_cross(a) || rows[row + run.n_rows].position == run.position + run.n_rows))
         run.n_rows++;
-    if (rule->kind == NIB_ATTENTION_CROSS)
+    if (is_cross(a))
         run.n_keys = w->cross_keys[run.sequence];
     else if (rule->kind == NIB_ATTENTION_ALL)
         run.n_keys = count_keys(w, row);
@@ -203,7 +213,7 @@ static bool sees_segment(const struct attention *a, const struct run *run, size_
 static const uint8_t *segment_memory(const struct attention *a, const struct run *run,
                                      size_t segment, size_t head)
 {
-    return nib_kv_segment(a->cache, run->sequence, segment, a->step->layer, head);
+    return nib_kv_segment(a->cache, run->sequence, segment, a->layer, head);
 }
 
 /* `sums` and state of the queries at hand over one segment. */
@@ -391,7 +401,6 @@ static bool is_by_segment(const struct attention *a)
 {
     const struct nib_work *w = a->step->work;
     const size_t n_threads = (size_t)a->step->n_threads;
-    const size_t room = NIB_FEW_ROWS * w->cache->n_segments; /* in rows x segments */
     size_t n_runs = 0, n_partials = 0;
     if (n_threads == 1)
         return false;
@@ -399,7 +408,7 @@ static bool is_by_segment(const struct attention *a)
         const struct run run = find_run(a, r);
         n_partials += (run.segments_end - run.segment) * run.n_rows;
         r += run.n_rows;
-        if (n_partials > room || n_runs == NIB_MAX_SPLIT_RUNS)
+        if (n_partials > w->partial_room || n_runs == NIB_MAX_SPLIT_RUNS)
             return false;
     }
     return n_runs * a->cache->n_heads < 4 * n_threads;
@@ -414,6 +423,7 @@ void nib_step_attend(struct nib_step *s, const struct nib_attention_weights *wei
     a.cache = is_cross(&a) ? s->work->cross : s->work->cache;
     if (s->work->key_bias && nib_key_bias_in(weights))
         a.key_bias = s->work->key_bias;
+    a.layer = s->layer % a.cache->n_layers;
     place_attention(&a, c->d_head, s->attend);
     a.attend.kernels = s->kernels;
     a.attend.cache = a.cache;

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 
 /* x = norm((E[id] + P[position]) scale), and the angles of the position. */
-static void embed(struct nib_step *s)
+void nib_step_embed(struct nib_step *s)
 {
     struct nib_work *w = s->work;
     const struct nib_model *m = w->model;
@@ -76,23 +76,29 @@ static void logits(struct nib_step *s)
     }
 }
 
-void nib_step_run(void *data, int thread, int n_threads)
+bool nib_step_layers(struct nib_step *s)
 {
-    struct nib_work *w = data;
+    struct nib_work *w = s->work;
     const struct nib_model *model = w->model;
-    struct nib_step s;
-    nib_step_begin(&s, w, thread, n_threads);
-    embed(&s);
-    for (s.layer = 0; s.layer < model->config.n_layers; s.layer++) {
+    for (s->layer = 0; s->layer < model->config.n_layers; s->layer++) {
         /* Thread 0 asks once a layer; the layer's barriers publish its answer, so that all threads
          * stop at the same place.  Two slots: the next question must not overwrite an answer
          * unread. */
-        bool *is_cancelled = &w->is_cancelled[s.layer % 2];
-        if (thread == 0)
+        bool *is_cancelled = &w->is_cancelled[s->layer % 2];
+        if (s->thread == 0)
             *is_cancelled = atomic_load_explicit(w->cancel, memory_order_relaxed);
-        nib_layer_run(&s, &model->layers[s.layer]);
+        nib_layer_run(s, &model->layers[s->layer]);
         if (*is_cancelled)
-            return;
+            return false;
     }
-    logits(&s);
+    return true;
+}
+
+void nib_step_run(void *data, int thread, int n_threads)
+{
+    struct nib_step s;
+    nib_step_begin(&s, data, thread, n_threads);
+    nib_step_embed(&s);
+    if (nib_step_layers(&s))
+        logits(&s);
 }

@@ -7,8 +7,8 @@
  *                                        values  [NIB_TILE][d_padded]   a lane is a dimension
  *
  * and belongs to one thread, which alone writes it (and so touches it first) and works on it when
- * tokens are generated.  Memory is ordered by sequence, segment, layer, head, so that a short
- * sequence touches little of it.
+ * tokens are generated.  Memory is ordered by block, layer, head: a block is a segment of a
+ * sequence, or of several (kv_blocks.h), and a short sequence touches little of it.
  *
  * int8: vectors are turned by a block-wise Walsh-Hadamard transform and coded with one scale each.
  * The codes of four dimensions of a key, and of four keys of a dimension, are neighbours, as the
@@ -29,6 +29,7 @@ struct nib_kv_cache {
     size_t n_layers, n_heads;
     size_t key_bytes, tile_bytes; /* of the keys of a tile; of keys and values */
     size_t segment_bytes;
+    const int32_t *blocks; /* [n_sequences][n_segments] which run of memory; NULL: in their order */
     uint8_t *memory;
     size_t n_bytes;
 };
@@ -45,8 +46,9 @@ static inline size_t nib_kv_block(size_t d)
 static inline uint8_t *nib_kv_segment(const struct nib_kv_cache *c, size_t sequence, size_t segment,
                                       size_t layer, size_t head)
 {
-    const size_t i = ((sequence * c->n_segments + segment) * c->n_layers + layer) * c->n_heads;
-    return c->memory + (i + head) * c->segment_bytes;
+    const size_t entry = sequence * c->n_segments + segment;
+    const size_t block = c->blocks ? (size_t)c->blocks[entry] : entry;
+    return c->memory + ((block * c->n_layers + layer) * c->n_heads + head) * c->segment_bytes;
 }
 
 /* Round robin, so that a single head's segments spread over the team. */

@@ -3,6 +3,8 @@
 
 #include "step.h"
 
+static const struct nib_norm no_norm;
+
 static void clamp_row(float *x, size_t n, float limit)
 {
     for (size_t i = 0; i < n; i++)
@@ -72,20 +74,61 @@ static struct nib_buffer widen(struct nib_step *s, const struct nib_ffn_weights 
     return h;
 }
 
+/* q = attention(norm(x)) to what the encoder has read; with a barrier. */
+static void attend_to_source(struct nib_step *s, const struct nib_layer *l,
+                             const struct nib_norm *norm)
+{
+    struct nib_work *w = s->work;
+    const struct nib_linear *inputs[] = {&l->cross.q};
+    const struct nib_product product = {&l->cross.q, w->q, false, false};
+    const struct nib_input input = {
+        .x = w->x, .n_cols = w->model->config.n_embd, .norm = norm, .n_rows = w->n_rows};
+    nib_step_prepare(s, &input, inputs, 1);
+    nib_step_multiply(s, &product, 1, w->n_rows);
+    nib_step_barrier(s);
+    nib_step_attend(s, &l->cross);
+    nib_step_barrier(s);
+}
+
 /* x += attention(norm(x)); x += ffn(norm(x)).  Llama, GPT-2; with norms of what is added: Gemma 2,
- * and with these alone: OLMo 2. */
+ * and with these alone: OLMo 2.  Decoders with an encoder have x += cross-attention(norm(x)) in
+ * between. */
 static void run_in_sequence(struct nib_step *s, const struct nib_layer *l)
 {
     struct nib_work *w = s->work;
     const struct nib_config *c = &w->model->config;
+    const size_t n_attended = (size_t)c->n_heads * c->d_head;
     attend(s, l, &l->attn_norm);
-    nib_step_add(s, w->q, (size_t)c->n_heads * c->d_head, &l->attn.o, &l->attn_post_norm);
+    nib_step_add(s, w->q, n_attended, &l->attn.o, &l->attn_post_norm);
+    if (l->cross.q.w.data) {
+        attend_to_source(s, l, &l->cross_norm);
+        nib_step_add(s, w->q, n_attended, &l->cross.o, &no_norm);
+    }
     if (l->moe.router.w.data) {
         nib_step_experts(s, &l->ffn_norm, &l->moe, &l->ffn_post_norm);
         return;
     }
     const struct nib_buffer h = widen(s, &l->ffn, &l->ffn_norm);
     nib_step_add(s, h, c->n_ff, &l->ffn.down, &l->ffn_post_norm);
+}
+
+/* x = norm(x + attention(x)); x = norm(x + ffn(x)).  The original Transformer, BART, Marian. */
+static void run_with_norms_behind(struct nib_step *s, const struct nib_layer *l)
+{
+    struct nib_work *w = s->work;
+    const struct nib_config *c = &w->model->config;
+    const size_t n_attended = (size_t)c->n_heads * c->d_head;
+    attend(s, l, &no_norm);
+    nib_step_add(s, w->q, n_attended, &l->attn.o, &no_norm);
+    nib_step_normalize_x(s, &l->attn_norm);
+    if (l->cross.q.w.data) {
+        attend_to_source(s, l, &no_norm);
+        nib_step_add(s, w->q, n_attended, &l->cross.o, &no_norm);
+        nib_step_normalize_x(s, &l->cross_norm);
+    }
+    const struct nib_buffer h = widen(s, &l->ffn, &no_norm);
+    nib_step_add(s, h, c->n_ff, &l->ffn.down, &no_norm);
+    nib_step_normalize_x(s, &l->ffn_norm);
 }
 
 /* x += attention(norm(x)) + ffn(norm(x)), with one norm or two.  GPT-J, GPT-NeoX, Phi, Falcon. */
@@ -102,7 +145,9 @@ static void run_in_parallel(struct nib_step *s, const struct nib_layer *l)
 /* A layer with one norm for both halves can only have them side by side. */
 void nib_layer_run(struct nib_step *s, const struct nib_layer *l)
 {
-    if (s->work->model->config.is_parallel || (l->attn_norm.w && !l->ffn_norm.w))
+    if (s->work->model->config.is_post_norm)
+        run_with_norms_behind(s, l);
+    else if (s->work->model->config.is_parallel || (l->attn_norm.w && !l->ffn_norm.w))
         run_in_parallel(s, l);
     else
         run_in_sequence(s, l);

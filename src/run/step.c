@@ -204,6 +204,20 @@ void nib_step_add(struct nib_step *s, struct nib_buffer input, size_t n_cols,
         add_branch(s, norm);
 }
 
+void nib_step_normalize_x(struct nib_step *s, const struct nib_norm *norm)
+{
+    struct nib_work *w = s->work;
+    const size_t n = w->model->config.n_embd;
+    size_t begin, end;
+    nib_share(w->n_rows, 1, s->thread, s->n_threads, &begin, &end);
+    for (size_t r = begin; r < end; r++) {
+        float *x = w->x.data + r * w->x.stride;
+        memcpy(s->row, x, n * sizeof(*x));
+        nib_step_normalize(s, x, s->row, norm, n);
+    }
+    nib_step_barrier(s);
+}
+
 /* ---- a thread's memory ----------------------------------------------------------------------- */
 
 size_t nib_step_scratch_bytes(const struct nib_config *c)

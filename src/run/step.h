@@ -48,8 +48,9 @@ struct nib_work {
     const struct nib_model *model;
     const struct nib_kv_cache *cache;
     const struct nib_key_bias *key_bias; /* of its keys, if they are int8 (key_bias.h); or NULL */
-    const struct nib_kv_cache *cross; /* of cross-attention: keys and values of other sequences, */
-    const uint32_t *cross_keys;       /* and how many a sequence of rows has, at least 1 */
+    const struct nib_kv_cache *cross; /* of cross-attention: keys and values of sources, */
+    const uint32_t *cross_keys;       /* how many a source has, at least 1, */
+    const uint32_t *source_of;        /* and which one a sequence of rows looks at */
     struct nib_team *team;
     const struct nib_row *rows;
     size_t n_rows;
@@ -71,10 +72,26 @@ struct nib_work {
     uint8_t *act[NIB_ACT_COUNT]; /* memory of the shared activations */
     float *partials;             /* see attention.c */
     size_t partial_floats;       /* of one (row, KV head, segment) */
+    size_t partial_room;         /* (row, segment) pairs that have room */
     _Atomic unsigned *n_done;    /* [NIB_MAX_SPLIT_RUNS][n_kv_heads], all 0 between layers */
     uint8_t *scratch;            /* [n_threads][scratch_bytes] */
     size_t scratch_bytes;
 };
+
+/* Rows that can be computed at once, logits, positions of a sequence, segments of the longest
+ * cache, and the least width of k and v. */
+struct nib_work_size {
+    size_t n_rows, n_logits, n_segments, n_keyed;
+    uint32_t n_ctx;
+    int n_threads;
+};
+
+/* work.c: lay out the buffers of w->model's step from `base` on, zeroed memory; returns the bytes
+ * they take.  NULL only counts. */
+size_t nib_work_place(struct nib_work *w, const struct nib_work_size *size, uint8_t *base);
+
+/* Cut n_bytes off an arena, in whole cache lines; a NULL base only counts. */
+void *nib_cut(uint8_t *base, size_t *used, uint64_t n_bytes);
 
 struct nib_step {
     struct nib_work *work;
@@ -159,6 +176,25 @@ size_t nib_step_scratch_bytes(const struct nib_config *config);
 
 /* A thread's view of `work`, in its part of work->scratch. */
 void nib_step_begin(struct nib_step *s, struct nib_work *work, int thread, int n_threads);
+
+/* encode.c: rows [0, w->n_rows) of sources through an encoder, its output into w->x, and the keys
+ * and values of a decoder's cross-attention; `data` is a struct nib_encoding: a nib_team_fn. */
+struct nib_encoding {
+    struct nib_work *work;
+    const struct nib_model *decoder;
+    const struct nib_kv_cache *cross;
+    const uint32_t *sources; /* of the cross cache, by the rows' sequences */
+};
+void nib_encode_run(void *data, int thread, int n_threads);
+
+/* forward.c: x = the embeddings of the rows, with a barrier. */
+void nib_step_embed(struct nib_step *s);
+
+/* forward.c: all layers; false if it was cancelled. */
+bool nib_step_layers(struct nib_step *s);
+
+/* x = norm(x), by rows; with a barrier. */
+void nib_step_normalize_x(struct nib_step *s, const struct nib_norm *norm);
 
 /* forward.c: the whole model over the rows of `data`, a struct nib_work: a nib_team_fn. */
 void nib_step_run(void *data, int thread, int n_threads);

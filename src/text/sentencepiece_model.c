@@ -1,9 +1,11 @@
 /*
- * Reading ModelProto, see sentencepiece_model.h.  A message is fields one after the other: a key
- * (number << 3 | wire type) and a value, which is a number of 1..10 bytes (type 0), 8 bytes (1), a
- * length and so many bytes (2), or 4 bytes (5).  Fields that are not known are passed over.
+ * Reading and writing ModelProto, see sentencepiece_model.h.  A message is fields one after the
+ * other: a key (number << 3 | wire type) and a value, which is a number of 1..10 bytes (type 0), 8
+ * bytes (1), a length and so many bytes (2), or 4 bytes (5).  Fields that are not known are passed
+ * over.
  */
 #include "sentencepiece_model.h"
+#include "scratch.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -227,4 +229,72 @@ void nib_sp_model_free(struct nib_sp_model *m)
     free(m->pieces);
     free(m->scores);
     free(m->types);
+}
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+enum { NUMBER = 0, BYTES = 2, FIXED32 = 5 };
+
+static bool put_number(struct nib_buffer *out, uint64_t value)
+{
+    char bytes[10];
+    size_t n = 0;
+    do {
+        bytes[n++] = (char)((value & 0x7F) | (value > 0x7F ? 0x80 : 0));
+        value >>= 7;
+    } while (value > 0);
+    return nib_buffer_append(out, bytes, n);
+}
+
+static bool put_value(struct nib_buffer *out, uint32_t number, uint64_t value)
+{
+    return put_number(out, (uint64_t)number << 3 | NUMBER) && put_number(out, value);
+}
+
+static bool put_bytes(struct nib_buffer *out, uint32_t number, struct nib_str bytes)
+{
+    return put_number(out, (uint64_t)number << 3 | BYTES) && put_number(out, bytes.len) &&
+           nib_buffer_append(out, bytes.data, bytes.len);
+}
+
+static bool put_piece(struct nib_buffer *out, const struct nib_sp_model *m, size_t i)
+{
+    uint32_t bits;
+    memcpy(&bits, &m->scores[i], sizeof(bits));
+    const char score[] = {(char)bits, (char)(bits >> 8), (char)(bits >> 16), (char)(bits >> 24)};
+    return put_bytes(out, 1, m->pieces[i]) && put_number(out, 2 << 3 | FIXED32) &&
+           nib_buffer_append(out, score, sizeof(score)) && put_value(out, 3, m->types[i]);
+}
+
+static bool put_trainer(struct nib_buffer *out, const struct nib_sp_model *m)
+{
+    return put_value(out, 3, m->kind) && put_value(out, 24, m->has_blank_behind) &&
+           put_value(out, 35, m->falls_back_to_bytes) && put_bytes(out, 44, m->unk_surface) &&
+           put_bytes(out, 46, m->bos_piece) && put_bytes(out, 47, m->eos_piece);
+}
+
+static bool put_normalizer(struct nib_buffer *out, const struct nib_sp_model *m)
+{
+    return put_bytes(out, 2, m->charsmap) && put_value(out, 3, m->adds_blank) &&
+           put_value(out, 4, m->removes_extra_blanks) && put_value(out, 5, m->writes_bars);
+}
+
+/* A message within the message; `part` is empty again afterwards. */
+static bool put_part(struct nib_buffer *out, uint32_t number, struct nib_buffer *part)
+{
+    const bool is_put = put_bytes(out, number, (struct nib_str){part->data, part->n});
+    part->n = 0;
+    return is_put;
+}
+
+bool nib_sp_model_write(struct nib_buffer *out, const struct nib_sp_model *m)
+{
+    struct nib_buffer part = {0};
+    bool is_put = true;
+    for (size_t i = 0; i < m->n_pieces && is_put; i++)
+        is_put = put_piece(&part, m, i) && put_part(out, 1, &part);
+    is_put = is_put && put_trainer(&part, m) && put_part(out, 2, &part) &&
+             put_normalizer(&part, m) && put_part(out, 3, &part);
+    free(part.data);
+    return is_put;
 }

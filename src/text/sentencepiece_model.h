@@ -8,6 +8,8 @@
 
 #include "vocabulary.h"
 
+struct nib_buffer;
+
 #define NIB_MAX_SP_MODEL_BYTES ((size_t)256 << 20)
 
 enum nib_sp_kind { NIB_SP_UNIGRAM = 1, NIB_SP_BPE, NIB_SP_WORD, NIB_SP_CHAR };
@@ -30,5 +32,8 @@ struct nib_sp_model {
 enum nib_status nib_sp_model_read(struct nib_sp_model *model, struct nib_str file, const char *path,
                                   struct nib_error *err);
 void nib_sp_model_free(struct nib_sp_model *model);
+
+/* Append a file that reads as this model; false: no memory. */
+bool nib_sp_model_write(struct nib_buffer *out, const struct nib_sp_model *model);
 
 #endif

@@ -178,7 +178,8 @@ static enum nib_status read_ends(struct sp_codec *c, const struct nib_gguf *gguf
     return status;
 }
 
-/* add_bos_token and add_eos_token; where they are missing, what is usual for the class. */
+/* add_bos_token and add_eos_token, of the keys or the configuration; where they are missing, what
+ * is usual for the class. */
 static enum nib_status read_additions(struct sp_codec *c, const struct nib_gguf *gguf,
                                       struct nib_error *err)
 {
@@ -205,6 +206,8 @@ static enum nib_status read_additions(struct sp_codec *c, const struct nib_gguf 
         c->info.adds_eos = yyjson_is_bool(eos) ? yyjson_get_bool(eos) : c->info.adds_eos;
         yyjson_doc_free(doc);
     }
+    (void)nib_gguf_bool(gguf, "tokenizer.ggml.add_bos_token", &c->info.adds_bos);
+    (void)nib_gguf_bool(gguf, "tokenizer.ggml.add_eos_token", &c->info.adds_eos);
     c->info.adds_bos = c->info.adds_bos && c->info.bos_id >= 0;
     c->info.adds_eos = c->info.adds_eos && c->info.eos_id >= 0;
     return NIB_OK;

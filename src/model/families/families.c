@@ -8,7 +8,8 @@ static const struct nib_family *const families[] = {
     &nib_family_olmo2,      &nib_family_olmoe,     &nib_family_opt,      &nib_family_phi2,
     &nib_family_phi3,       &nib_family_qwen2,     &nib_family_qwen2moe, &nib_family_qwen3,
     &nib_family_qwen3moe,   &nib_family_smollm3,   &nib_family_stablelm, &nib_family_starcoder,
-    &nib_family_starcoder2,
+    &nib_family_starcoder2, &nib_family_bart,      &nib_family_m2m100,   &nib_family_marian,
+    &nib_family_mbart,      &nib_family_pegasus,   &nib_family_t5,       &nib_family_transformer,
 };
 
 /* Names in the order of `families`. */
@@ -16,7 +17,8 @@ const char *nib_family_list(void)
 {
     return "bloom, command-r, falcon, gemma, gemma2, gemma3, gpt2, gptj, gptneox, granite, llama "
            "(and mistral, mixtral), mpt, olmo2, olmoe, opt, phi2, phi3, qwen2, qwen2moe, qwen3, "
-           "qwen3moe, smollm3, stablelm, starcoder, starcoder2";
+           "qwen3moe, smollm3, stablelm, starcoder, starcoder2; with an encoder: bart, m2m_100, "
+           "marian, mbart, pegasus, t5, transformer";
 }
 
 const struct nib_family *nib_family_find(struct nib_str name)
@@ -71,4 +73,9 @@ uint32_t nib_size_ff_expert(const struct nib_config *config)
 uint32_t nib_size_ff_shared(const struct nib_config *config)
 {
     return config->n_ff_shared;
+}
+
+uint32_t nib_size_buckets(const struct nib_config *config)
+{
+    return config->n_buckets;
 }

@@ -13,6 +13,9 @@ extern const struct nib_family nib_family_bloom, nib_family_command_r, nib_famil
     nib_family_olmoe, nib_family_opt, nib_family_phi2, nib_family_phi3, nib_family_qwen2,
     nib_family_qwen2moe, nib_family_qwen3, nib_family_qwen3moe, nib_family_smollm3,
     nib_family_stablelm, nib_family_starcoder, nib_family_starcoder2;
+/* with an encoder */
+extern const struct nib_family nib_family_bart, nib_family_m2m100, nib_family_marian,
+    nib_family_mbart, nib_family_pegasus, nib_family_t5, nib_family_transformer;
 
 uint32_t nib_size_one(const struct nib_config *config);
 uint32_t nib_size_embd(const struct nib_config *config);
@@ -23,6 +26,7 @@ uint32_t nib_size_qk(const struct nib_config *config); /* q and k together */
 uint32_t nib_size_experts(const struct nib_config *config);
 uint32_t nib_size_ff_expert(const struct nib_config *config);
 uint32_t nib_size_ff_shared(const struct nib_config *config);
+uint32_t nib_size_buckets(const struct nib_config *config);
 
 /* Rows of nib_family.layer_tensors, as {NIB_Q} or {NIB_Q, .is_optional = true}. */
 #define NIB_LINEAR(tensor, field, rows, cols)                                                      \
