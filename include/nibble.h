@@ -255,6 +255,18 @@ NIB_API enum nib_status nib_chat_format(const struct nib_model *model, const cha
                                         bool add_generation_prompt, char **text,
                                         struct nib_error *err);
 
+/*
+ * The same with further variables of the template, a JSON object as transformers'
+ * apply_chat_template takes them: {"tools": [...], "documents": [...], "enable_thinking": false}.
+ * They win over the others: "messages" may stand in it too, where contents are more than texts.
+ * NULL: none.
+ */
+NIB_API enum nib_status nib_chat_format_with(const struct nib_model *model, const char *source,
+                                             const struct nib_chat_message *messages,
+                                             size_t n_messages, bool add_generation_prompt,
+                                             const char *variables, char **text,
+                                             struct nib_error *err);
+
 /* ---- contexts: the KV cache and the evaluation of tokens ------------------------------------ */
 
 struct nib_context;

@@ -465,6 +465,8 @@ static const struct nib_chat_message messages[] = {
     {"user", "2 < 3? \xF0\x9F\x99\x82"},
 };
 
+static const struct nib_str no_more = {NULL, 0};
+
 static const char chatml[] =
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + "
     "'\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
@@ -474,24 +476,54 @@ static void test_chat_renders_a_conversation(void **state)
     (void)state;
     char *text;
     struct nib_error err;
-    assert_int_equal(nib_chat_render(nib_str_from(chatml), messages, 2, true, NIB_STR("<s>"),
-                                     NIB_STR("</s>"), &text, &err),
+    assert_int_equal(nib_chat_render(nib_str_from(chatml), messages, 2, true, no_more,
+                                     NIB_STR("<s>"), NIB_STR("</s>"), &text, &err),
                      NIB_OK);
     assert_string_equal(text, "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\n2 < 3? "
                               "\xF0\x9F\x99\x82<|im_end|>\n<|im_start|>assistant\n");
     nib_free(text);
     assert_int_equal(nib_chat_render(NIB_STR("{{ bos_token }}{{ messages|length }}{{ eos_token }}"),
-                                     messages, 2, false, NIB_STR("<s>"), NIB_STR("</s>"), &text,
-                                     &err),
+                                     messages, 2, false, no_more, NIB_STR("<s>"), NIB_STR("</s>"),
+                                     &text, &err),
                      NIB_OK);
     assert_string_equal(text, "<s>2</s>");
     nib_free(text);
     const struct nib_str none = {NULL, 0};
     assert_int_equal(nib_chat_render(NIB_STR("{{ bos_token is defined }}{{ eos_token }}"), messages,
-                                     0, false, none, none, &text, &err),
+                                     0, false, no_more, none, none, &text, &err),
                      NIB_OK);
     assert_string_equal(text, "False");
     nib_free(text);
+}
+
+static void test_chat_takes_further_variables(void **state)
+{
+    (void)state;
+    static const char source[] =
+        "{% for t in tools %}{{ t.name }} {% endfor %}{{ enable_thinking }} {{ messages|length }}";
+    static const char variables[] = "{\"tools\": [{\"name\": \"clock\"}, {\"name\": \"map\"}], "
+                                    "\"enable_thinking\": false}";
+    char *text;
+    struct nib_error err;
+    assert_int_equal(nib_chat_render(nib_str_from(source), messages, 2, true,
+                                     nib_str_from(variables), no_more, no_more, &text, &err),
+                     NIB_OK);
+    assert_string_equal(text, "clock map False 2");
+    nib_free(text);
+    assert_int_equal(nib_chat_render(nib_str_from(source), messages, 2, true,
+                                     NIB_STR("{\"messages\": [1, 2, 3]}"), no_more, no_more, &text,
+                                     &err),
+                     NIB_OK);
+    assert_string_equal(text, " 3");
+    nib_free(text);
+    static const char *const bad[] = {"[]", "{\"a\": }", "{", ""};
+    for (size_t i = 0; i < NIB_COUNT(bad); i++) {
+        assert_int_not_equal(nib_chat_render(nib_str_from(source), messages, 2, true,
+                                             nib_str_from(bad[i]), no_more, no_more, &text, &err),
+                             NIB_OK);
+        assert_null(text);
+        assert_non_null(strstr(err.message, "variables of the chat template"));
+    }
 }
 
 static void test_chat_replaces_what_is_not_utf8(void **state)
@@ -500,7 +532,8 @@ static void test_chat_replaces_what_is_not_utf8(void **state)
     const struct nib_chat_message broken = {"user\xff", "a\xc3\xa9\x80\xe2\x82z\xf0\x9f"};
     char *text;
     assert_int_equal(nib_chat_render(NIB_STR("{{ messages[0].role }}:{{ messages[0].content }}"),
-                                     &broken, 1, false, NIB_STR(""), NIB_STR(""), &text, NULL),
+                                     &broken, 1, false, no_more, NIB_STR(""), NIB_STR(""), &text,
+                                     NULL),
                      NIB_OK);
     assert_string_equal(text, "user\xEF\xBF\xBD:a\xc3\xa9\xEF\xBF\xBD\xEF\xBF\xBDz\xEF\xBF\xBD");
     nib_free(text);
@@ -512,16 +545,16 @@ static void test_chat_says_what_is_wrong(void **state)
     const struct nib_chat_message no_content = {"user", NULL};
     struct nib_error err;
     char *text;
-    assert_int_equal(nib_chat_render(nib_str_from(chatml), &no_content, 1, true, NIB_STR(""),
-                                     NIB_STR(""), &text, &err),
+    assert_int_equal(nib_chat_render(nib_str_from(chatml), &no_content, 1, true, no_more,
+                                     NIB_STR(""), NIB_STR(""), &text, &err),
                      NIB_ERROR_ARGUMENT);
     assert_non_null(strstr(err.message, "message 0 has no content"));
-    assert_int_equal(nib_chat_render(NIB_STR("{% if %}"), messages, 2, true, NIB_STR(""),
+    assert_int_equal(nib_chat_render(NIB_STR("{% if %}"), messages, 2, true, no_more, NIB_STR(""),
                                      NIB_STR(""), &text, &err),
                      NIB_ERROR_TEMPLATE);
     assert_null(text);
     assert_int_equal(nib_chat_render(NIB_STR("{{ raise_exception('no system role') }}"), messages,
-                                     2, true, NIB_STR(""), NIB_STR(""), &text, &err),
+                                     2, true, no_more, NIB_STR(""), NIB_STR(""), &text, &err),
                      NIB_ERROR_TEMPLATE);
     assert_non_null(strstr(err.message, "no system role"));
 }
@@ -547,6 +580,7 @@ int main(void)
         cmocka_unit_test(test_odd_conversations_give_text_or_an_error),
         cmocka_unit_test(test_many_messages_are_quick),
         cmocka_unit_test(test_chat_renders_a_conversation),
+        cmocka_unit_test(test_chat_takes_further_variables),
         cmocka_unit_test(test_chat_replaces_what_is_not_utf8),
         cmocka_unit_test(test_chat_says_what_is_wrong),
     };

@@ -1,5 +1,6 @@
 /* See conversation.h. */
 #include "conversation.h"
+#include "settings.h"
 #include "terminal.h"
 
 #include <stdio.h>
@@ -159,9 +160,9 @@ enum nib_status nib_conversation_prepare(struct nib_conversation *conversation,
     char *text;
     int32_t *ids;
     size_t n_new, n_kept;
-    enum nib_status status =
-        nib_chat_format(conversation->model, conversation->template_source, conversation->messages,
-                        conversation->n_messages, true, &text, err);
+    enum nib_status status = nib_chat_format_with(
+        conversation->model, conversation->template_source, conversation->messages,
+        conversation->n_messages, true, nib_settings.template_variables, &text, err);
     if (status != NIB_OK)
         return status;
     status = tokenize_rest(conversation, text, &ids, &n_new, &n_kept, err);

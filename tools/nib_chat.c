@@ -306,7 +306,8 @@ static int check_template(const struct nib_model *model, const char *template_so
     const struct nib_chat_message message = {"user", "Hello"};
     struct nib_error err;
     char *text;
-    if (nib_chat_format(model, template_source, &message, 1, true, &text, &err) != NIB_OK)
+    if (nib_chat_format_with(model, template_source, &message, 1, true,
+                             nib_settings.template_variables, &text, &err) != NIB_OK)
         return nib_complain_error(&err);
     nib_free(text);
     return NIB_EXIT_OK;

@@ -128,8 +128,8 @@ static int apply_template(const struct nib_model *model, const struct nib_chat_t
     const size_t first = texts->system.data ? 0 : 1;
     char *text;
     struct nib_error err;
-    if (nib_chat_format(model, texts->template_source.data, messages + first, 2 - first, true,
-                        &text, &err) != NIB_OK)
+    if (nib_chat_format_with(model, texts->template_source.data, messages + first, 2 - first, true,
+                             nib_settings.template_variables, &text, &err) != NIB_OK)
         return nib_complain_error(&err);
     prompt->n_bytes = 0;
     nib_buffer_add(prompt, text, strlen(text));

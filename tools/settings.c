@@ -74,6 +74,10 @@ const struct nib_option nib_options_chat[] = {
     {NULL, "--chat-template", "--chat-template-file", "FILE",
      "a Jinja template instead of the model's own", NIB_OPTION_TEXT, &nib_settings.template_file, 0,
      0, false, NULL},
+    {NULL, "--chat-template-kwargs", NULL, "JSON",
+     "further variables of the template, as {\"enable_thinking\": false}, or \"tools\" and "
+     "\"documents\"",
+     NIB_OPTION_TEXT, &nib_settings.template_variables, 0, 0, false, NULL},
     {0},
 };
 

@@ -426,6 +426,15 @@ enum nib_status nib_chat_format(const struct nib_model *model, const char *sourc
                                 const struct nib_chat_message *messages, size_t n_messages,
                                 bool add_generation_prompt, char **text, struct nib_error *err)
 {
+    return nib_chat_format_with(model, source, messages, n_messages, add_generation_prompt, NULL,
+                                text, err);
+}
+
+enum nib_status nib_chat_format_with(const struct nib_model *model, const char *source,
+                                     const struct nib_chat_message *messages, size_t n_messages,
+                                     bool add_generation_prompt, const char *variables, char **text,
+                                     struct nib_error *err)
+{
     *text = NULL;
     if (!source)
         source = model->info.chat_template;
@@ -436,6 +445,7 @@ enum nib_status nib_chat_format(const struct nib_model *model, const char *sourc
             "conversation is written for it; give a template, or let the model continue "
             "plain text");
     return nib_chat_render(nib_str_from(source), messages, n_messages, add_generation_prompt,
+                           variables ? nib_str_from(variables) : (struct nib_str){0},
                            token_name(model, model->info.bos_id),
                            token_name(model, model->info.eos_id), text, err);
 }

@@ -1,11 +1,11 @@
 /* A conversation as JSON, through its chat template. */
 #include "chat.h"
+#include "json_reader.h"
 #include "template.h"
 #include "utf8.h"
 
 #include <stdlib.h>
 #include <time.h>
-#include <yyjson.h>
 
 /* `text` with each broken part as one U+FFFD, in memory of the document; NULL: no memory. */
 static yyjson_mut_val *valid_text(yyjson_mut_doc *doc, struct nib_str text)
@@ -58,9 +58,40 @@ static bool add_messages(yyjson_mut_doc *doc, yyjson_mut_val *root,
     return list && yyjson_mut_obj_add(root, yyjson_mut_str(doc, "messages"), list);
 }
 
+/* Members of `more` into root, in place of those of the same name. */
+static bool add_more(yyjson_mut_doc *doc, yyjson_mut_val *root, yyjson_val *more)
+{
+    size_t i, n;
+    yyjson_val *key, *value;
+    yyjson_obj_foreach(more, i, n, key, value)
+    {
+        yyjson_mut_val *name = yyjson_val_mut_copy(doc, key);
+        yyjson_mut_val *copy = yyjson_val_mut_copy(doc, value);
+        if (!name || !copy || !yyjson_mut_obj_put(root, name, copy))
+            return false;
+    }
+    return true;
+}
+
+/* Deep enough for schemas of tools. */
+static enum nib_status parse_more(yyjson_doc **out, struct nib_str more, struct nib_error *err)
+{
+    static const struct nib_json_limits limits = {16 << 20, 1 << 20, 64};
+    *out = NULL;
+    if (!more.data)
+        return NIB_OK;
+    enum nib_status status = nib_json_parse(out, more.data, more.len, &limits,
+                                            "the variables of the chat template", err);
+    if (status == NIB_OK && !yyjson_is_obj(yyjson_doc_get_root(*out)))
+        status = nib_fail(err, NIB_ERROR_ARGUMENT,
+                          "the variables of the chat template are no JSON object; give "
+                          "{\"name\": value, ...}");
+    return status;
+}
+
 /* The variables of the template; NULL: no memory. */
 static char *variables(const struct nib_chat_message *messages, size_t n,
-                       bool add_generation_prompt, struct nib_str bos_token,
+                       bool add_generation_prompt, yyjson_val *more, struct nib_str bos_token,
                        struct nib_str eos_token, size_t *len)
 {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -72,7 +103,8 @@ static char *variables(const struct nib_chat_message *messages, size_t n,
         root && add_messages(doc, root, messages, n) &&
         yyjson_mut_obj_add_bool(doc, root, "add_generation_prompt", add_generation_prompt) &&
         (!bos_token.data || add_text(doc, root, "bos_token", bos_token)) &&
-        (!eos_token.data || add_text(doc, root, "eos_token", eos_token));
+        (!eos_token.data || add_text(doc, root, "eos_token", eos_token)) &&
+        add_more(doc, root, more);
     char *json = is_ok ? yyjson_mut_write(doc, YYJSON_WRITE_NOFLAG, len) : NULL;
     yyjson_mut_doc_free(doc);
     return json;
@@ -89,8 +121,9 @@ static int64_t local_time(void)
 }
 
 enum nib_status nib_chat_render(struct nib_str source, const struct nib_chat_message *messages,
-                                size_t n, bool add_generation_prompt, struct nib_str bos_token,
-                                struct nib_str eos_token, char **text, struct nib_error *err)
+                                size_t n, bool add_generation_prompt, struct nib_str more,
+                                struct nib_str bos_token, struct nib_str eos_token, char **text,
+                                struct nib_error *err)
 {
     struct nib_template *tpl = NULL;
     size_t n_json = 0, n_text;
@@ -101,15 +134,20 @@ enum nib_status nib_chat_render(struct nib_str source, const struct nib_chat_mes
                             "message %zu has no %s; give every message a role and a content", i,
                             messages[i].role ? "content" : "role");
     }
-    enum nib_status status = nib_template_parse(&tpl, source, err);
-    if (status != NIB_OK)
-        return status;
-    char *json = variables(messages, n, add_generation_prompt, bos_token, eos_token, &n_json);
+    yyjson_doc *doc;
+    char *json = NULL;
+    enum nib_status status = parse_more(&doc, more, err);
+    if (status == NIB_OK)
+        status = nib_template_parse(&tpl, source, err);
+    if (status == NIB_OK)
+        json = variables(messages, n, add_generation_prompt, yyjson_doc_get_root(doc), bos_token,
+                         eos_token, &n_json);
     if (json)
         status = nib_template_render(tpl, (struct nib_str){json, n_json}, local_time(), text,
                                      &n_text, err);
-    else
+    else if (status == NIB_OK)
         status = nib_fail_memory(err, n * sizeof *messages, "a conversation");
+    yyjson_doc_free(doc);
     free(json);
     nib_template_free(tpl);
     return status;
