@@ -1,6 +1,6 @@
 /*
- * Translation speed: sources of random ids through a model with an encoder, so many new ids for each;
- * the end token is an id as others.  bench/race_translate.py runs it beside CTranslate2.
+ * Translation speed: sources of random ids through a model with an encoder, so many new ids for
+ * each; the end token is an id as others.  bench/race_translate.py runs it beside CTranslate2.
  *
  * usage: translate MODEL TYPE BEAMS BATCH SOURCE_IDS NEW_IDS THREADS REPEATS
  * prints new ids per second of each repeat: those of the answers, not of all beams

@@ -529,8 +529,8 @@ struct nib_beam_params {
     const int32_t *bad_ids; /* never chosen, beside the model's own */
     size_t n_bad_ids;
     bool ignores_end; /* end ids are ids as others */
-    /* After each step, with all beams of `input`, best first; by NIB_BEAMS_HF those that go on, then
-     * the list of those that have ended.  May be NULL. */
+    /* After each step, with all beams of `input`, best first; by NIB_BEAMS_HF those that go on,
+     * then the list of those that have ended.  May be NULL. */
     void (*on_step)(void *data, size_t input, size_t step, const struct nib_hypothesis *beams,
                     size_t n_beams);
     void *data;
@@ -630,8 +630,7 @@ NIB_API void nib_pack_params_init(struct nib_pack_params *params);
  * in use, the file may be replaced or removed, but not be changed in place.  `params` may be NULL.
  */
 NIB_API enum nib_status nib_pack_model(const char *input, const char *output,
-                                       const struct nib_pack_params *params,
-                                       struct nib_error *err);
+                                       const struct nib_pack_params *params, struct nib_error *err);
 
 /* ---- the machine ---------------------------------------------------------------------------- */
 

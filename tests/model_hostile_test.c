@@ -100,14 +100,14 @@ static void test_heads_must_fit_each_other(void **state)
     draft_int(&d, "llama.attention.head_count", 6);
     expect_refusal(&d, "embedding_length is 64", "head_count = 6");
     draft_int(&d, "llama.attention.head_count", 64);
-    expect_refusal(&d, "key_length is 1,", "even");
+    expect_refusal(&d, "dimension_count is 1,", "even");
     draft_int(&d, "llama.embedding_length", 4096);
     draft_int(&d, "llama.attention.head_count", 4);
     expect_refusal(&d, "key_length is 1024", "at most 512");
 
     draft_init(&d);
     draft_int(&d, "llama.attention.key_length", 15);
-    expect_refusal(&d, "key_length is 15", "even");
+    expect_refusal(&d, "dimension_count is 15", "even");
     draft_int(&d, "llama.attention.key_length", 16);
     draft_int(&d, "llama.attention.value_length", 32);
     expect_refusal(&d, "value_length is 32", "16");

@@ -7,7 +7,7 @@
 
 static const struct nib_command *const commands[] = {
     &nib_command_run,   &nib_command_chat,     &nib_command_inspect, &nib_command_tokenize,
-    &nib_command_score, &nib_command_quantize, &nib_command_pack, &nib_command_bench,
+    &nib_command_score, &nib_command_quantize, &nib_command_pack,    &nib_command_bench,
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -112,8 +112,8 @@ enum nib_status nib_gguf_open_memory(struct nib_gguf **out, const void *data, si
 
 /*
  * Give tensors, whose names and data lie elsewhere, to a file in place of its own: what another
- * format holds is seen as GGUF.  Afterwards nib_gguf_close() ends in release(owner), which frees all that
- * the tensors and the bytes of nib_gguf_open_memory() need; on failure it is not called.
+ * format holds is seen as GGUF.  Afterwards nib_gguf_close() ends in release(owner), which frees
+ * all that the tensors and the bytes of nib_gguf_open_memory() need; on failure it is not called.
  */
 enum nib_status nib_gguf_attach(struct nib_gguf *gguf, const struct nib_gguf_tensor *tensors,
                                 size_t n_tensors, void *owner, void (*release)(void *owner),

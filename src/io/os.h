@@ -1,5 +1,5 @@
-/* All that is asked of the operating system: os.c and os_files.c are the files to port.  (Threads and
- * topology are in run/parallel.c and run/topology.c.) */
+/* All that is asked of the operating system: os.c and os_files.c are the files to port.  (Threads
+ * and topology are in run/parallel.c and run/topology.c.) */
 #ifndef NIB_OS_H
 #define NIB_OS_H
 

@@ -4,9 +4,9 @@
  *     FOLDER/NAME-HASH.gguf      the model NAME whose identity has that hash
  *
  * The identity is what makes a packed form the right one: the source's path, the size and time of
- * its files, and the type of the weights asked for.  It stands in the file as nibble.pack.source and
- * is compared in full.  A file gets its name when it is complete, so that processes that read and
- * write at once never see parts; a file removed while it is mapped stays for who has it.
+ * its files, and the type of the weights asked for.  It stands in the file as nibble.pack.source
+ * and is compared in full.  A file gets its name when it is complete, so that processes that read
+ * and write at once never see parts; a file removed while it is mapped stays for who has it.
  */
 #ifndef NIB_PACK_CACHE_H
 #define NIB_PACK_CACHE_H

@@ -437,10 +437,9 @@ uint64_t nib_weight_layout(const struct nib_weight_plan *p)
         const struct nib_matrix *m = &item->matrix;
         const char *pack = item->to_matrix ? nib_pack_info(m->pack)->name : "vector";
         const uint64_t numbers[] = {
-            item->first_row, item->length,    item->is_rotated, item->n_stacked,
-            item->offset,    m->n_rows,       m->n_cols,        m->n_groups,
-            m->planes.two,   m->planes.one,   m->planes.scale,  m->planes.min,
-            m->planes.super, m->planes.n_bytes,
+            item->first_row, item->length,  item->is_rotated, item->n_stacked,   item->offset,
+            m->n_rows,       m->n_cols,     m->n_groups,      m->planes.two,     m->planes.one,
+            m->planes.scale, m->planes.min, m->planes.super,  m->planes.n_bytes,
         };
         h = hash(h, item->tensor->name, strlen(item->tensor->name) + 1);
         h = hash(h, pack, strlen(pack) + 1);

@@ -43,7 +43,8 @@ enum { NIB_WEIGHT_ALIGNMENT = 64 };
 size_t nib_weight_plan_room(const struct nib_gguf *gguf);
 enum nib_status nib_weight_plan_make(struct nib_weight_plan *plan);
 
-/* A number, below 2^63, for which weight lies where and in what form: unlike for plans that differ. */
+/* A number, below 2^63, for which weight lies where and in what form: unlike for plans that differ.
+ */
 uint64_t nib_weight_layout(const struct nib_weight_plan *plan);
 
 static inline size_t nib_weight_tensor_index(const struct nib_weight_plan *plan,

@@ -35,8 +35,8 @@ static bool is_float_type(enum nib_type type)
 
 /*
  * What the file's tensors become: `name` is a type or mix.  Without one they stay as they are, but
- * those of a Hugging Face folder become int8.  What is quantised already stays so, unless floats are
- * wanted.
+ * those of a Hugging Face folder become int8.  What is quantised already stays so, unless floats
+ * are wanted.
  */
 static enum nib_status choose_types(enum nib_type *types, const struct nib_gguf *gguf,
                                     const char *name, struct nib_error *err)

@@ -172,6 +172,21 @@ static void add_values(struct nib_attend *a, const struct tile *t, const float *
                              t->next, n, c->d_padded);
 }
 
+/* q[i] times what the keys of the segment are held without. */
+static float mean_score(const struct nib_attend *a, size_t i)
+{
+    const float *q = a->q + i * a->cache->d_padded;
+    const size_t n = a->cache->d;
+    float sum[16] = {0};
+    size_t j = 0;
+    for (; j + 16 <= n; j += 16)
+        for (size_t k = 0; k < 16; k++)
+            sum[k] += q[j + k] * a->mean[j + k];
+    for (size_t k = 0; j + k < n; k++)
+        sum[k] += q[j + k] * a->mean[j + k];
+    return nib_sum16(sum);
+}
+
 void nib_attend_segment(struct nib_attend *a, const uint8_t *memory, size_t segment, float *sums)
 {
     const struct nib_attention_rule *rule = a->rule;
@@ -201,4 +216,7 @@ void nib_attend_segment(struct nib_attend *a, const uint8_t *memory, size_t segm
         }
         add_values(a, &t, factor, sums);
     }
+    if (a->mean)
+        for (size_t i = 0; i < n; i++)
+            a->state[i].max += mean_score(a, i);
 }

@@ -24,6 +24,7 @@ struct nib_attend {
     size_t position;     /* the first one's */
     size_t n_keys;       /* of the sequence that is looked at */
     const uint8_t *next; /* the segment that comes next, to be fetched meanwhile; or NULL */
+    const float *mean;   /* [d] what the keys of the segment are held without, turned; or NULL */
 
     /* Memory of one thread.  Query i is of head `head + i % group` and token i / group. */
     float *q;                  /* [NIB_MAX_QUERIES][d_padded] */

@@ -8,7 +8,7 @@
  * one of a KV head merges them; by run       else: a unit is a KV head with a run of rows.
  */
 #include "attend.h"
-#include "step.h"
+#include "key_bias.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -42,7 +42,8 @@ struct attention {
     struct nib_step *step;
     const struct nib_attention_weights *weights;
     const struct nib_kv_cache *cache;
-    size_t layer; /* of the cache; an encoder's holds one at a time */
+    const struct nib_key_bias *key_bias; /* of this layer's keys; or NULL */
+    size_t layer;                        /* of the cache; an encoder's holds one at a time */
     struct nib_attend attend;
     float *segment; /* [NIB_MAX_QUERIES][d_padded] sums of the segment at hand */
     float *total;   /* [NIB_MAX_QUERIES][d_padded] sums of all segments before it */
@@ -96,6 +97,12 @@ static void rotate_head(const struct attention *a, float *out, const float *x,
                          w->sine[rope].data + r * w->sine[rope].stride, c->n_rot / 2);
 }
 
+static void key_mean(const struct attention *a, float *mean, size_t segment, size_t head)
+{
+    nib_key_bias_mean(a->key_bias, a->step->kernels, mean, a->step->layer, head, a->weights->rope,
+                      segment);
+}
+
 /* The queries of a run that share KV head `head`. */
 static void load_queries(struct attention *a, const struct run *run, size_t head)
 {
@@ -109,10 +116,23 @@ static void load_queries(struct attention *a, const struct run *run, size_t head
     for (size_t i = 0; i < run->n_rows * at->group; i++) {
         const size_t r = run->row + i / at->group;
         const size_t h = at->head + i % at->group;
-        rotate_head(a, at->q + i * a->cache->d_padded, w->q.data + r * w->q.stride + h * c->d_head,
-                    &a->weights->q_norm, h, r);
+        float *q = at->q + i * a->cache->d_padded;
+        rotate_head(a, q, w->q.data + r * w->q.stride + h * c->d_head, &a->weights->q_norm, h, r);
+        if (a->key_bias)
+            a->step->kernels->mul(q, nib_key_bias_scale(a->key_bias, a->step->layer, head),
+                                  c->d_head);
         nib_attend_query(at, i, a->weights->scale);
     }
+}
+
+/* k / s - m, see key_bias.h. */
+static void leave_bias_out(const struct attention *a, float *k, size_t segment, size_t head)
+{
+    const float *scale = nib_key_bias_scale(a->key_bias, a->step->layer, head);
+    float mean[MAX_HEAD];
+    key_mean(a, mean, segment, head);
+    for (size_t i = 0; i < a->cache->d; i++)
+        k[i] = k[i] / scale[i] - mean[i];
 }
 
 /* Keys and values of all rows that fall into segments this thread owns. */
@@ -129,6 +149,8 @@ static void store_owned(const struct attention *a)
                 continue;
             rotate_head(a, k, w->k.data + r * w->k.stride + head * c->d_head, &a->weights->k_norm,
                         head, r);
+            if (a->key_bias)
+                leave_bias_out(a, k, segment, head);
             nib_kv_store(w->cache, s->kernels,
                          nib_kv_segment(w->cache, w->rows[r].sequence, segment, a->layer, head),
                          position % NIB_SEGMENT, k, w->v.data + r * w->v.stride + head * c->d_head);
@@ -194,6 +216,19 @@ static const uint8_t *segment_memory(const struct attention *a, const struct run
     return nib_kv_segment(a->cache, run->sequence, segment, a->layer, head);
 }
 
+/* `sums` and state of the queries at hand over one segment. */
+static void attend_segment(struct attention *a, const struct run *run, size_t segment, size_t head,
+                           float *sums)
+{
+    float mean[MAX_HEAD];
+    if (a->key_bias) {
+        key_mean(a, mean, segment, head);
+        a->step->kernels->hadamard(mean, a->cache->d, nib_kv_block(a->cache->d));
+    }
+    a->attend.mean = a->key_bias ? mean : NULL;
+    nib_attend_segment(&a->attend, segment_memory(a, run, segment, head), segment, sums);
+}
+
 /* ---- merging -------------------------------------------------------------------------------- */
 
 /* One query over the segments so far; none yet: `is_begun` is false. */
@@ -237,7 +272,7 @@ static void attend_run(struct attention *a, const struct run *run, size_t head)
         float *sums = segment == run->segment ? a->total : a->segment;
         a->attend.next =
             segment + 1 < run->segments_end ? segment_memory(a, run, segment + 1, head) : NULL;
-        nib_attend_segment(&a->attend, segment_memory(a, run, segment, head), segment, sums);
+        attend_segment(a, run, segment, head, sums);
         for (size_t i = 0; i < n; i++)
             if (sees_segment(a, run, i / a->attend.group, segment))
                 merge(a, &merged[i], a->total + i * d, sums + i * d, a->attend.state[i].max,
@@ -334,7 +369,7 @@ static void attend_owned(struct attention *a, const struct run *run, size_t head
                                                   : first_owned(a, run, head + 1);
         if (n++ == 0)
             load_queries(a, run, head);
-        nib_attend_segment(&a->attend, segment_memory(a, run, segment, head), segment, a->segment);
+        attend_segment(a, run, segment, head, a->segment);
         keep_partials(a, partials, run, segment);
     }
     const unsigned n_all = (unsigned)(run->segments_end - run->segment);
@@ -386,6 +421,8 @@ void nib_step_attend(struct nib_step *s, const struct nib_attention_weights *wei
     const struct nib_config *c = &s->work->model->config;
     struct attention a = {.step = s, .weights = weights};
     a.cache = is_cross(&a) ? s->work->cross : s->work->cache;
+    if (s->work->key_bias && nib_key_bias_in(weights))
+        a.key_bias = s->work->key_bias;
     a.layer = s->layer % a.cache->n_layers;
     place_attention(&a, c->d_head, s->attend);
     a.attend.kernels = s->kernels;

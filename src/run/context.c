@@ -52,6 +52,21 @@ static enum nib_status check_params(struct nib_context_params *p, const struct n
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
+/* What an int8 cache needs for the biases of keys. */
+static void place_key_bias(struct nib_context *context, uint8_t *base, size_t *used)
+{
+    const struct nib_kv_cache *cache = &context->cache;
+    struct nib_work *w = &context->work;
+    if (cache->type_k != NIB_CACHE_Q8)
+        return;
+    const uint64_t n_bytes = nib_key_bias_bytes(w->model, cache->n_segments);
+    uint8_t *memory = nib_cut(base, used, n_bytes);
+    if (!base || n_bytes == 0)
+        return;
+    nib_key_bias_init(&context->key_bias, w->model, w->rope_frequency, cache->n_segments, memory);
+    w->key_bias = &context->key_bias;
+}
+
 /* Lay out everything but caches; called once to count and once to place. */
 static size_t place(struct nib_context *context, uint8_t *base)
 {
@@ -67,6 +82,7 @@ static size_t place(struct nib_context *context, uint8_t *base)
                                        .n_threads = info->n_threads};
     const size_t n_most = info->n_batch > info->n_logits ? info->n_batch : info->n_logits;
     size_t used = nib_work_place(&context->work, &size, base);
+    place_key_bias(context, base, &used);
     context->rows = nib_cut(base, &used, info->n_batch * sizeof(struct nib_row));
     context->logits_rows = nib_cut(base, &used, n_most * sizeof(uint32_t));
     context->lengths = nib_cut(base, &used, info->n_sequences * sizeof(uint32_t));

@@ -5,8 +5,8 @@
 #ifndef NIB_CONTEXT_H
 #define NIB_CONTEXT_H
 
+#include "key_bias.h"
 #include "kv_blocks.h"
-#include "step.h"
 
 #include <stdatomic.h>
 
@@ -37,6 +37,7 @@ struct nib_context {
     struct nib_team *team;
     struct nib_kv_cache cache;
     struct nib_kv_blocks blocks;
+    struct nib_key_bias key_bias;
     uint32_t *lengths;           /* [n_sequences] */
     int32_t **histories;         /* [n_sequences][n_ctx] */
     uint32_t *source_of;         /* [n_sequences] */

@@ -50,10 +50,11 @@ static enum nib_status check_batch(const struct nib_context *context, const stru
                 "use a larger one (-c) or a shorter text",
                 b->n_tokens, context->lengths[sequence], info->n_ctx);
         if (context->sources && context->sources->lengths[context->source_of[sequence]] == 0)
-            return nib_fail(err, NIB_ERROR_ARGUMENT,
-                            "sequence %u decodes from source %u, which is empty: nib_encode_sources() it "
-                            "first",
-                            sequence, context->source_of[sequence]);
+            return nib_fail(
+                err, NIB_ERROR_ARGUMENT,
+                "sequence %u decodes from source %u, which is empty: nib_encode_sources() it "
+                "first",
+                sequence, context->source_of[sequence]);
         lengths[sequence]++;
         n_logits += wants_logits(b, i);
     }

@@ -69,3 +69,19 @@ void nib_rope_angles(float *c, float *s, const float *frequency, size_t n, uint3
         s[i] = (float)Sleef_cinz_sind1_u10purec(angle) * magnitude;
     }
 }
+
+/* The sum of e^(i f p) over N positions is e^(i f p'), p' their middle, times sin(N f / 2) /
+ * sin(f / 2). */
+void nib_rope_mean_angles(float *c, float *s, const float *frequency, size_t n, uint32_t first,
+                          uint32_t n_positions, float magnitude)
+{
+    const double middle = first + (n_positions - 1) / 2.0;
+    for (size_t i = 0; i < n; i++) {
+        const double half = (double)frequency[i] / 2, angle = 2 * half * middle;
+        const double one = Sleef_cinz_sind1_u10purec(half);
+        const double all = Sleef_cinz_sind1_u10purec(n_positions * half);
+        const double length = fabs(one) > 1e-12 ? all / (n_positions * one) : 1;
+        c[i] = (float)(Sleef_cinz_cosd1_u10purec(angle) * length) * magnitude;
+        s[i] = (float)(Sleef_cinz_sind1_u10purec(angle) * length) * magnitude;
+    }
+}

@@ -18,4 +18,9 @@ void nib_rope_frequencies(float *frequency, const struct nib_rope *rope, size_t 
 void nib_rope_angles(float *cosine, float *sine, const float *frequency, size_t n,
                      uint32_t position, float magnitude);
 
+/* The means of the above over n_positions from `first` on: a vector that is rotated by all of them
+ * is, in the mean, itself rotated by these. */
+void nib_rope_mean_angles(float *cosine, float *sine, const float *frequency, size_t n,
+                          uint32_t first, uint32_t n_positions, float magnitude);
+
 #endif

@@ -47,9 +47,10 @@ struct nib_routing {
 struct nib_work {
     const struct nib_model *model;
     const struct nib_kv_cache *cache;
-    const struct nib_kv_cache *cross; /* of cross-attention: keys and values of sources, */
-    const uint32_t *cross_keys;       /* how many a source has, at least 1, */
-    const uint32_t *source_of;        /* and which one a sequence of rows looks at */
+    const struct nib_key_bias *key_bias; /* of its keys, if they are int8 (key_bias.h); or NULL */
+    const struct nib_kv_cache *cross;    /* of cross-attention: keys and values of sources, */
+    const uint32_t *cross_keys;          /* how many a source has, at least 1, */
+    const uint32_t *source_of;           /* and which one a sequence of rows looks at */
     struct nib_team *team;
     const struct nib_row *rows;
     size_t n_rows;
