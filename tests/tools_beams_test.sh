@@ -305,6 +305,8 @@ refuses 2 'inf alone' run "$toy" -p one --beams 4 -l 5+1
 refuses 2 'no source' run "$toy" -f /dev/null
 refuses 2 'conversation' run "$toy" -p one -cnv
 refuses 2 'with an encoder' run "$model" -p one --decoder-ids begin.json
+refuses 2 'no conversations' chat "$toy"
+refuses 2 'without an encoder' bench "$toy"
 refuses 3 'no-such' run "$toy" -p one --decoder-ids no-such
 echo '[[1], [1], [1]]' >three.json
 refuses 2 'one for all' run "$toy" -p $'one\ntwo' --decoder-ids three.json

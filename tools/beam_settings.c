@@ -103,7 +103,8 @@ static int check_bans(const struct nib_sampler_params *sampling)
 /* Ids that --bad-words and --logit-bias ban. */
 static void add_bans(struct nib_beam_params *out, const struct nib_sampler_params *sampling)
 {
-    int32_t *ids = nib_grow(NULL, sampling->n_bad_words + sampling->n_logit_bias + 1, sizeof *ids);
+    static int32_t *ids; /* a program has one model */
+    ids = nib_grow(ids, sampling->n_bad_words + sampling->n_logit_bias + 1, sizeof *ids);
     for (size_t i = 0; i < sampling->n_bad_words; i++)
         ids[out->n_bad_ids++] = sampling->bad_words[i].ids[0];
     for (size_t i = 0; i < sampling->n_logit_bias; i++)

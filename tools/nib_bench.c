@@ -151,6 +151,11 @@ static int run(void)
     int exit_code = nib_settings_open_model(&model);
     if (exit_code != NIB_EXIT_OK)
         return exit_code;
+    if (nib_model_info(model)->has_encoder) {
+        nib_model_close(model);
+        return nib_complain(NIB_EXIT_USAGE, "bench measures models without an encoder; nibble run "
+                                            "says how fast it decodes from sources");
+    }
     const size_t n_ctx = longest_test();
     int32_t *ids = nib_grow(NULL, n_ctx, sizeof *ids);
     fill_ids(ids, n_ctx, nib_model_info(model)->n_vocab);

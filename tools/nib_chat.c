@@ -321,6 +321,10 @@ static int run(void)
     int exit_code = nib_settings_read_chat(&texts);
     if (exit_code == NIB_EXIT_OK)
         exit_code = nib_settings_open_model(&model);
+    if (exit_code == NIB_EXIT_OK && nib_model_info(model)->has_encoder)
+        exit_code =
+            nib_complain(NIB_EXIT_USAGE, "a model with an encoder has no conversations; use "
+                                         "nibble run");
     if (exit_code == NIB_EXIT_OK)
         exit_code = check_template(model, texts.template_source.data);
     if (exit_code == NIB_EXIT_OK)
