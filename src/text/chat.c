@@ -63,6 +63,8 @@ static bool add_more(yyjson_mut_doc *doc, yyjson_mut_val *root, yyjson_val *more
 {
     size_t i, n;
     yyjson_val *key, *value;
+    if (!more)
+        return true;
     yyjson_obj_foreach(more, i, n, key, value)
     {
         yyjson_mut_val *name = yyjson_val_mut_copy(doc, key);

@@ -180,6 +180,8 @@ static enum nib_status add_more(struct nib_hf_added_tokens *added,
                                 struct nib_hf_work *work, struct nib_error *err)
 {
     const size_t n = yyjson_obj_size(source->more);
+    if (n == 0)
+        return NIB_OK;
     struct numbered *list = malloc((n + 1) * sizeof(*list));
     if (list == NULL)
         return nib_fail_memory(err, n * sizeof(*list), "the added tokens");

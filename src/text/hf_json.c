@@ -14,6 +14,8 @@ yyjson_val *nib_hf_field(yyjson_val *object, const char *key)
     const size_t n = strlen(key);
     size_t i, max;
     yyjson_val *value;
+    if (object == NULL)
+        return NULL;
     yyjson_obj_foreach(object, i, max, name, value)
     {
         if (yyjson_equals_strn(name, key, n))

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Builds the fuzzers of tests/fuzz with Clang's libFuzzer and the sanitizers, and runs each for
+# NIB_FUZZ_SECONDS (60), as many at once as there are processors.  What they find stays in
+# build-fuzz.  The last line is "N passed, N failed".
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools/install-deps.sh build test clang
+version=$(tools/install-deps.sh --clang-version)
+build=build-fuzz
+cmake -S . -B "$build" -G Ninja -DCMAKE_C_COMPILER="clang${version:+-$version}" -DNIB_FUZZ=ON \
+    -DNIB_TESTS=OFF >/dev/null
+targets=$(sed -n 's/^nib_add_fuzzer(\([a-z_]*\) .*/\1_fuzz/p' tests/fuzz/CMakeLists.txt)
+# shellcheck disable=SC2086
+cmake --build "$build" --target $targets
+
+run_one() {
+    local log=$build/$1.log
+    mkdir -p "$build/corpus/$1"
+    if (cd "$build" && "tests/fuzz/$1" -max_total_time="${NIB_FUZZ_SECONDS:-60}" -timeout=20 -rss_limit_mb=2048 \
+        -verbosity=0 -print_final_stats=1 "corpus/$1") >"$log" 2>&1; then
+        echo "$1: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs, no finding"
+    else
+        echo "FAILED: $1"
+        tail -n 40 "$log"
+        return 1
+    fi
+}
+
+passed=0 failed=0 running=()
+finish() {
+    if wait "${running[0]}"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+    running=("${running[@]:1}")
+}
+for target in $targets; do
+    run_one "$target" &
+    running+=($!)
+    [ "${#running[@]}" -lt "$(nproc)" ] || finish
+done
+while [ "${#running[@]}" -gt 0 ]; do finish; done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
