@@ -122,7 +122,7 @@ static const struct hf_tensor t5_tensors[] = {
 static void test_t5_scales_by_its_version(void **state)
 {
     (void)state;
-    static const struct {
+    const struct {
         const char *config;
         bool has_head;
         double scale;
