@@ -135,8 +135,10 @@ static void expect_near(const struct stage *s, const char *what, const float *go
 {
     double largest = 0, difference = 0;
     for (size_t i = 0; i < n; i++) {
-        largest = fmax(largest, fabs((double)expected[i]));
-        difference = fmax(difference, fabs((double)got[i] - (double)expected[i]));
+        const double size = fabs((double)expected[i]);
+        const double d = fabs((double)got[i] - (double)expected[i]);
+        largest = size > largest ? size : largest;
+        difference = d <= difference ? difference : d; /* NaN stays */
     }
     if (!(difference <= tolerance * largest))
         fail_msg("%s: %s differ by %g of %g", s->name, what, difference, largest);

@@ -104,7 +104,7 @@ static void test_text_that_is_no_json_is_refused(void **state)
     expect_refused("{\"version\":\"1.0\",}", "JSON");
     expect_refused("{\"a\":\"\xFF\"}", "JSON");
     expect_refused("[]", "version");
-    expect_refused("{}", "version");
+    expect_refused("{}", "type");
     expect_refused("{\"version\":\"2.0\"}", "version");
     expect_refused("{\"version\":\"1.0\"}", "model");
 }

@@ -93,7 +93,7 @@ static const uint8_t bpe_types[] = {2, 1, 1, 1, 1, 1, 1, 6, 6, 3, 1, 1, 1, 1, 1,
 static struct nib_bpe *make_bpe(const struct nib_vocabulary *v, struct nib_bpe_options options,
                                 const char *const (*merges)[2], size_t n_merges)
 {
-    struct nib_bpe_merge list[16];
+    struct nib_bpe_merge list[16] = {0};
     struct nib_error err;
     struct nib_bpe *bpe;
     for (size_t i = 0; i < n_merges; i++)
