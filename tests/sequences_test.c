@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE /* nftw() */
 #include "model_check.h"
+#include "quick.h"
 
 #include <malloc.h>
 #include <math.h>
@@ -181,8 +182,8 @@ static void run_events(size_t n, bool has_cache, int n_threads)
 static void test_sequences_join_and_leave(void **state)
 {
     (void)state;
-    run_events(N_EVENTS, true, 1);
-    run_events(N_EVENTS / 4, true, 2);
+    run_events(is_quick() ? N_EVENTS / 8 : N_EVENTS, true, 1);
+    run_events(is_quick() ? N_EVENTS / 16 : N_EVENTS / 4, true, 2);
 }
 
 static void test_without_a_cache_too(void **state)
