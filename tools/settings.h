@@ -17,7 +17,8 @@ struct nib_settings {
     int type_k, type_v; /* indices into nib_choices_kv */
     bool kv_cache;
 
-    const char *system, *system_file, *template_file, *template_variables; /* see nib_settings_read_chat() */
+    const char *system, *system_file, *template_file,
+        *template_variables; /* see nib_settings_read_chat() */
 
     bool wants_report; /* of every choice: nib_sampler_report() */
 
