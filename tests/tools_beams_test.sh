@@ -19,7 +19,11 @@ done
 accepts run "$toy" -p "$date"
 check "without options" [ "$(cat out)" = '1 9 9 4 - 0 3 - 0 5' ]
 
-pairs=$folders/toy-numbers/pairs.jsonl
+n_pairs=200
+[ -z "${NIB_TEST_QUICK:-}" ] || n_pairs=12 # an emulator
+export n_pairs
+head -n $n_pairs "$folders/toy-numbers/pairs.jsonl" >pairs.jsonl
+pairs=$PWD/pairs.jsonl
 python3 - "$pairs" <<'PYTHON'
 import json, sys
 pairs = [json.loads(line) for line in open(sys.argv[1])]
@@ -33,7 +37,7 @@ pairs_agree() { # KIND: of `out`, JSON lines, with what pairs.jsonl says
 import json, sys
 pairs, kind = [json.loads(line) for line in open(sys.argv[1])], sys.argv[2]
 rows = [json.loads(line) for line in open("out")]
-assert len(rows) == len(pairs) == 200
+assert len(rows) == len(pairs)
 for p, r in zip(pairs, rows):
     assert r["source"] == p["source"] and r["ended"]
     assert r["text"] == p[kind] and r["ids"] == p[kind + "_ids"], (p["source"], r["text"])
@@ -64,8 +68,8 @@ done
 for type in q8 q4; do
     accepts run "$toy" --type $type -f sources
     right=$(paste -d '|' out greedy | awk -F '|' '$1 == $2' | wc -l)
-    echo "toy in $type: $right of 200 pairs exact"
-    check "at least 196 of 200 in $type" [ "$right" -ge 196 ]
+    echo "toy in $type: $right of $n_pairs pairs exact"
+    check "at least 98 in 100 in $type" [ "$((100 * right))" -ge "$((98 * n_pairs))" ]
     cp out $type.first
     accepts run "$toy" --type $type -f sources --no-kv-cache -np 5 -t 1
     check "$type: the same without a cache" cmp -s out $type.first
@@ -78,7 +82,7 @@ done
 check "standard input" cmp -s out q8.first
 accepts run "$toy" --type q8 --ids ids.json
 check "ids in place of text" cmp -s out q8.first
-check "a note on how much was done" grep -q '200 lines: .* source tokens, generated .* tokens/s' err
+check "a note on how much was done" grep -q "$n_pairs lines: .* source tokens, generated .* tokens/s" err
 
 # ---- what is written ----------------------------------------------------------------------------
 
