@@ -1,0 +1,176 @@
+/* One step of a beam search: which continuations run on, and which have ended. */
+#include "beam.h"
+
+#include <stdlib.h>
+
+static int compare_candidates(const void *a, const void *b)
+{
+    const struct nib_beam_candidate *x = a, *y = b;
+    if (x->rank != y->rank)
+        return x->rank > y->rank ? -1 : 1;
+    if (x->beam != y->beam)
+        return x->beam < y->beam ? -1 : 1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static void copy_beam(struct nib_beam *to, const struct nib_beam *from)
+{
+    int32_t *ids = to->ids;
+    memcpy(ids, from->ids, from->n * sizeof(*ids));
+    *to = *from;
+    to->ids = ids;
+}
+
+static void append(struct nib_beam *b, const struct nib_beam_candidate *c)
+{
+    b->ids[b->n++] = c->id;
+    b->sum = c->sum;
+    b->is_ended = c->is_end;
+}
+
+/* Into the list of ended ones, if it is among the n_beams best. */
+static void add_ended(const struct nib_beam_run *r, struct nib_search *s,
+                      const struct nib_beam *from, const struct nib_beam_candidate *c)
+{
+    const size_t k = r->p.n_beams;
+    const double score = nib_beam_score(r, c->sum, from->n + 1);
+    size_t at = s->n_ended;
+    while (at > 0 && nib_beam_score(r, s->ended[at - 1].sum, s->ended[at - 1].n) < score)
+        at--;
+    if (at == k)
+        return;
+    const struct nib_beam last = s->ended[s->n_ended < k ? s->n_ended : k - 1];
+    if (s->n_ended < k)
+        s->n_ended++;
+    memmove(s->ended + at + 1, s->ended + at, (s->n_ended - at - 1) * sizeof(*s->ended));
+    s->ended[at] = last; /* its memory */
+    copy_beam(&s->ended[at], from);
+    append(&s->ended[at], c);
+}
+
+/* The beams of a group, from its candidates by sum. */
+static void select_running(struct nib_beam_run *r, struct nib_search *s, size_t n_candidates,
+                           size_t group, size_t *n_next)
+{
+    const size_t size = r->p.n_beams / r->p.n_groups, end = *n_next + size;
+    const bool is_last = s->beams[0].n + 1 == s->max_new;
+    qsort(r->candidates, n_candidates, sizeof(*r->candidates), compare_candidates);
+    for (size_t i = 0; i < n_candidates && i < r->n_wanted / r->p.n_groups; i++) {
+        const struct nib_beam_candidate *c = &r->candidates[i];
+        const struct nib_beam *from = &s->beams[c->beam];
+        if (c->is_end || is_last) {
+            if (i < size)
+                add_ended(r, s, from, c);
+        } else if (*n_next < end) {
+            struct nib_beam *to = &s->next[(*n_next)++];
+            copy_beam(to, from);
+            append(to, c);
+            to->group = (uint32_t)group;
+            r->taken[r->n_taken++] = (uint32_t)c->id;
+        }
+    }
+}
+
+static void select_textbook(struct nib_beam_run *r, struct nib_search *s, size_t n_candidates,
+                            size_t *n_next)
+{
+    for (size_t i = 0; i < s->n_beams; i++)
+        if (s->beams[i].is_ended)
+            r->candidates[n_candidates++] = (struct nib_beam_candidate){
+                .sum = s->beams[i].sum,
+                .rank = nib_beam_score(r, s->beams[i].sum, s->beams[i].n),
+                .beam = (uint32_t)i,
+                .id = -1};
+    qsort(r->candidates, n_candidates, sizeof(*r->candidates), compare_candidates);
+    for (size_t i = 0; i < n_candidates && i < r->p.n_beams; i++) {
+        const struct nib_beam_candidate *c = &r->candidates[i];
+        copy_beam(&s->next[*n_next], &s->beams[c->beam]);
+        if (c->id >= 0)
+            append(&s->next[*n_next], c);
+        ++*n_next;
+    }
+}
+
+/* Every new beam gets a sequence with its past: the first child its parent's, the others copies in
+ * sequences that are free. */
+static enum nib_status give_sequences(struct nib_beam_run *r, struct nib_search *s, uint32_t first,
+                                      size_t n_next)
+{
+    bool is_used[NIB_MAX_BEAMS] = {false};
+    bool is_placed[NIB_MAX_BEAMS] = {false};
+    enum nib_status status = NIB_OK;
+    for (size_t i = 0; i < n_next; i++) {
+        const uint32_t own = s->next[i].sequence - first;
+        is_placed[i] = !is_used[own];
+        is_used[own] = true;
+    }
+    uint32_t free_one = 0;
+    for (size_t i = 0; i < n_next && status == NIB_OK; i++) {
+        if (is_placed[i])
+            continue;
+        while (is_used[free_one])
+            free_one++;
+        is_used[free_one] = true;
+        status = nib_sequence_fork(r->context, s->next[i].sequence, first + free_one, r->err);
+        s->next[i].sequence = first + free_one;
+    }
+    return status;
+}
+
+static bool is_finished(const struct nib_beam_run *r, const struct nib_search *s)
+{
+    if (s->n_beams == 0)
+        return true;
+    const size_t n = s->beams[0].n;
+    if (r->p.rule == NIB_BEAMS_TEXTBOOK) {
+        bool all_ended = true;
+        size_t longest = 0;
+        for (size_t i = 0; i < s->n_beams; i++) {
+            all_ended &= s->beams[i].is_ended;
+            longest = s->beams[i].n > longest ? s->beams[i].n : longest;
+        }
+        return all_ended || longest == s->max_new;
+    }
+    if (s->n_ended < r->p.n_beams)
+        return false;
+    if (r->p.early_stopping == NIB_STOP_AT_ONCE)
+        return true;
+    double best = s->beams[0].sum;
+    for (size_t i = 1; i < s->n_beams; i++)
+        best = s->beams[i].sum > best ? s->beams[i].sum : best;
+    const bool could_grow = r->p.early_stopping == NIB_STOP_NEVER && r->p.length_penalty > 0;
+    const struct nib_beam *worst = &s->ended[s->n_ended - 1];
+    return nib_beam_score(r, best, could_grow ? s->max_new : n) <=
+           nib_beam_score(r, worst->sum, worst->n);
+}
+
+enum nib_status nib_beam_step(struct nib_beam_run *r, size_t input, size_t *row)
+{
+    struct nib_search *s = &r->searches[input];
+    const float *logits[NIB_MAX_BEAMS] = {NULL};
+    const bool is_first = s->beams[0].n == 0; /* one beam, from which every group begins */
+    size_t n_next = 0;
+    enum nib_status status = NIB_OK;
+    for (size_t i = 0; i < s->n_beams; i++)
+        if (!s->beams[i].is_ended)
+            logits[i] = nib_logits(r->context, (*row)++);
+    r->n_taken = 0;
+    for (uint32_t group = 0; group < r->p.n_groups && status == NIB_OK; group++) {
+        size_t n_candidates = 0;
+        for (size_t i = 0; i < s->n_beams && status == NIB_OK; i++)
+            if (logits[i] && (is_first || s->beams[i].group == group))
+                status = nib_beam_extend(r, s, input, i, logits[i], &n_candidates);
+        if (r->p.rule == NIB_BEAMS_HF)
+            select_running(r, s, n_candidates, group, &n_next);
+        else
+            select_textbook(r, s, n_candidates, &n_next);
+    }
+    if (status == NIB_OK)
+        status = give_sequences(r, s, (uint32_t)(input * r->p.n_beams), n_next);
+    struct nib_beam *beams = s->beams;
+    s->beams = s->next;
+    s->next = beams;
+    s->n_beams = n_next;
+    s->is_done = is_finished(r, s);
+    return status;
+}
