@@ -32,6 +32,7 @@ SIMD_INLINE vf16 vf_exp(vf16 x)
 }
 
 #include "attention_template.h"
+#include "logits_template.h"
 
 /* ---- norms ----------------------------------------------------------------------------------- */
 
@@ -273,4 +274,6 @@ static void fill_kernels(struct nib_kernels *k)
     k->add_distance = add_distance;
     k->softmax_tile = softmax_tile;
     k->softmax_merge = softmax_merge;
+    k->block_max = block_max;
+    k->exp_sum = exp_sum;
 }

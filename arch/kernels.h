@@ -112,6 +112,10 @@ struct nib_softmax {
     float sum[16]; /* key i adds to sum[i % 16]; combined by the tree of rule 4 when merged */
 };
 
+/* ---- logits --------------------------------------------------------------------------------- */
+
+enum { NIB_LOGITS_BLOCK = 64, NIB_EXP_SUM_BLOCK = 256 };
+
 /* ---- the table ------------------------------------------------------------------------------ */
 
 enum nib_activation {
@@ -171,6 +175,17 @@ struct nib_kernels {
      */
     void (*softmax_merge)(float *acc_a, float *max_a, float *sum_a, const float *acc_b, float max_b,
                           float sum_b, size_t d);
+
+    /*
+     * The largest of each NIB_LOGITS_BLOCK of x[n], -0 as 0; false if a value is not finite, and
+     * then max holds anything.
+     */
+    bool (*block_max)(float *max, const float *x, size_t n);
+    /*
+     * The sum of exp(x[i] - max), by nib_exp: of each NIB_EXP_SUM_BLOCK values 16 partial sums
+     * (rule 4), their totals in binary64, ascending.
+     */
+    double (*exp_sum)(const float *x, size_t n, float max);
 
     nib_matmul_fn *matmul[NIB_PACK_COUNT];
 };

@@ -1,6 +1,7 @@
 /*
- * The specification of every float kernel but attention (attention_scalar.c): the exact operations
- * and their order (docs/numerics.md), which the other backends repeat bit for bit.
+ * The specification of every float kernel but those of attention (attention_scalar.c) and logits
+ * (logits_scalar.c): the exact operations and their order (docs/numerics.md), which the other
+ * backends repeat bit for bit.
  */
 #include <math.h>
 #include <sleef.h>
@@ -184,5 +185,6 @@ void nib_kernels_init_scalar(struct nib_kernels *k)
     };
     nib_kernels_init_attention_scalar(k);
     nib_kernels_init_dots_scalar(k);
+    nib_kernels_init_logits_scalar(k);
     nib_kernels_init_matmul_scalar(k);
 }

@@ -6,5 +6,6 @@ struct nib_kernels;
 
 void nib_kernels_init_attention_scalar(struct nib_kernels *k);
 void nib_kernels_init_dots_scalar(struct nib_kernels *k);
+void nib_kernels_init_logits_scalar(struct nib_kernels *k);
 
 #endif

@@ -122,7 +122,8 @@ static void free_run(struct nib_beam_run *r)
     }
     free(r->searches);
     free(r->candidates);
-    free(r->top);
+    free(r->tops);
+    free(r->top_ids);
     free(r->taken);
     free(r->shown);
     free(r->ids);
@@ -134,12 +135,13 @@ static enum nib_status allocate(struct nib_beam_run *r)
     const size_t k = r->p.n_beams;
     r->searches = calloc(r->n_inputs, sizeof(*r->searches));
     r->candidates = malloc((k * r->n_wanted + k) * sizeof(*r->candidates));
+    r->tops = malloc(r->n_inputs * k * sizeof(*r->tops));
     r->taken = malloc(k * sizeof(*r->taken));
     r->shown = malloc(2 * k * sizeof(*r->shown));
     r->ids = malloc(r->n_inputs * k * sizeof(*r->ids));
     r->sequences = malloc(r->n_inputs * k * sizeof(*r->sequences));
     bool is_complete =
-        r->searches && r->candidates && r->taken && r->shown && r->ids && r->sequences;
+        r->searches && r->candidates && r->tops && r->taken && r->shown && r->ids && r->sequences;
     uint64_t n_ids = 0;
     for (size_t i = 0; i < r->n_inputs && is_complete; i++) {
         struct nib_search *s = &r->searches[i];
@@ -232,6 +234,7 @@ static enum nib_status search_all(struct nib_beam_run *r)
     for (size_t number = 0; status == NIB_OK; number++) {
         size_t row = 0;
         bool is_running = false;
+        status = nib_beam_look(r);
         for (size_t i = 0; i < r->n_inputs && status == NIB_OK; i++) {
             if (r->searches[i].is_done)
                 continue;

@@ -6,6 +6,7 @@
 #define NIB_BEAM_H
 
 #include "common.h"
+#include "logits_rows.h"
 
 #include <math.h>
 
@@ -47,7 +48,9 @@ struct nib_beam_run {
     size_t n_wanted; /* candidates of a beam */
     struct nib_search *searches;
     struct nib_beam_candidate *candidates; /* [n_beams * n_wanted] of a group */
-    struct nib_id_logprob *top;            /* [capacity] */
+    struct nib_top
+        *tops; /* [n_inputs * n_beams] of the beams that were evaluated, in their order */
+    struct nib_id_logprob *top_ids; /* memory of all their ids */
     size_t top_capacity;
     uint32_t *taken; /* ids that earlier groups took in this step */
     size_t n_taken;
@@ -72,12 +75,14 @@ static inline bool nib_beam_is_end(const struct nib_beam_run *r, int32_t id)
     return false;
 }
 
-/* beam_candidates.c: the continuations of one beam, behind the candidates that are there. */
-enum nib_status nib_beam_extend(struct nib_beam_run *r, const struct nib_search *s, size_t input,
-                                size_t beam, const float *logits, size_t *n_candidates);
+/* beam_candidates.c: r->tops, the most probable ids of all beams that were evaluated. */
+enum nib_status nib_beam_look(struct nib_beam_run *r);
 
-/* beam_step.c: all beams of an input grow by one id.  `row` counts the logits of all beams that
- * were evaluated. */
+/* beam_candidates.c: the continuations of one beam, behind the candidates that are there. */
+void nib_beam_extend(struct nib_beam_run *r, const struct nib_search *s, size_t input, size_t beam,
+                     struct nib_top *top, size_t *n_candidates);
+
+/* beam_step.c: all beams of an input grow by one id.  `row` counts those that were evaluated. */
 enum nib_status nib_beam_step(struct nib_beam_run *r, size_t input, size_t *row);
 
 #endif

@@ -147,26 +147,24 @@ static bool is_finished(const struct nib_beam_run *r, const struct nib_search *s
 enum nib_status nib_beam_step(struct nib_beam_run *r, size_t input, size_t *row)
 {
     struct nib_search *s = &r->searches[input];
-    const float *logits[NIB_MAX_BEAMS] = {NULL};
+    struct nib_top *tops[NIB_MAX_BEAMS] = {NULL};
     const bool is_first = s->beams[0].n == 0; /* one beam, from which every group begins */
     size_t n_next = 0;
-    enum nib_status status = NIB_OK;
     for (size_t i = 0; i < s->n_beams; i++)
         if (!s->beams[i].is_ended)
-            logits[i] = nib_logits(r->context, (*row)++);
+            tops[i] = &r->tops[(*row)++];
     r->n_taken = 0;
-    for (uint32_t group = 0; group < r->p.n_groups && status == NIB_OK; group++) {
+    for (uint32_t group = 0; group < r->p.n_groups; group++) {
         size_t n_candidates = 0;
-        for (size_t i = 0; i < s->n_beams && status == NIB_OK; i++)
-            if (logits[i] && (is_first || s->beams[i].group == group))
-                status = nib_beam_extend(r, s, input, i, logits[i], &n_candidates);
+        for (size_t i = 0; i < s->n_beams; i++)
+            if (tops[i] && (is_first || s->beams[i].group == group))
+                nib_beam_extend(r, s, input, i, tops[i], &n_candidates);
         if (r->p.rule == NIB_BEAMS_HF)
             select_running(r, s, n_candidates, group, &n_next);
         else
             select_textbook(r, s, n_candidates, &n_next);
     }
-    if (status == NIB_OK)
-        status = give_sequences(r, s, (uint32_t)(input * r->p.n_beams), n_next);
+    const enum nib_status status = give_sequences(r, s, (uint32_t)(input * r->p.n_beams), n_next);
     struct nib_beam *beams = s->beams;
     s->beams = s->next;
     s->next = beams;

@@ -6,8 +6,7 @@
 #define NIB_LOGITS_H
 
 #include "common.h"
-
-enum { NIB_LOGITS_BLOCK = 64 };
+#include "kernels.h"
 
 /* A row with the largest logit of each block of NIB_LOGITS_BLOCK. */
 struct nib_row {

@@ -70,7 +70,7 @@ static enum nib_status run_chunk(struct nib_context *context, size_t n_rows, siz
                                  struct nib_error *err)
 {
     struct nib_work *w = &context->work;
-    const struct nib_buffer logits = w->logits;
+    const struct nib_buffer logits = w->logits, logits_max = w->logits_max;
     if (n_rows == 0)
         return NIB_OK;
     w->n_rows = n_rows;
@@ -78,8 +78,10 @@ static enum nib_status run_chunk(struct nib_context *context, size_t n_rows, siz
     w->is_cancelled[0] = w->is_cancelled[1] = false;
     atomic_store(&w->is_not_finite, false);
     w->logits.data += context->n_logits * logits.stride;
+    w->logits_max.data += context->n_logits * logits_max.stride;
     nib_team_run(context->team, nib_step_run, w);
     w->logits = logits;
+    w->logits_max = logits_max;
     context->n_logits += n_wanted;
     if (w->is_cancelled[0] || w->is_cancelled[1])
         return nib_fail(err, NIB_ERROR_CANCELLED, "the evaluation was cancelled");

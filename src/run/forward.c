@@ -1,5 +1,4 @@
 /* The model from ids to logits. */
-#include "half.h"
 #include "layers.h"
 #include "positions.h"
 #include "step.h"
@@ -37,12 +36,26 @@ void nib_step_embed(struct nib_step *s)
     nib_step_barrier(s);
 }
 
-static bool all_finite(const float *x, size_t n)
+/* Columns of logits that are computed for all rows before they are looked at, in L2 still. */
+static size_t head_slice(size_t n_rows)
 {
-    uint32_t is_bad = 0;
-    for (size_t i = 0; i < n; i++)
-        is_bad |= (nib_float_bits(x[i]) & 0x7f800000) == 0x7f800000;
-    return !is_bad;
+    const size_t fit = (256 << 10) / (n_rows * sizeof(float)) / NIB_LOGITS_BLOCK * NIB_LOGITS_BLOCK;
+    return fit > NIB_LOGITS_BLOCK ? fit : NIB_LOGITS_BLOCK;
+}
+
+/* Scale and cap what the head gave, and find the largest of each block. */
+static void finish_logits(struct nib_step *s, float *row, float *max, size_t n)
+{
+    const struct nib_config *c = &s->work->model->config;
+    if (!s->kernels->block_max(max, row, n))
+        atomic_store(&s->work->is_not_finite, true);
+    if (c->logit_scale == 1 && c->logit_cap <= 0)
+        return;
+    if (c->logit_scale != 1)
+        s->kernels->scale(row, c->logit_scale, n);
+    if (c->logit_cap > 0)
+        s->kernels->soft_cap(row, c->logit_cap, n);
+    s->kernels->block_max(max, row, n);
 }
 
 static void logits(struct nib_step *s)
@@ -59,20 +72,18 @@ static void logits(struct nib_step *s)
                                     .n_rows = w->n_logits,
                                     .is_head = true};
     nib_step_prepare(s, &input, &output, 1);
-    nib_step_multiply(s, &(struct nib_product){output, w->logits, false, true}, 1, w->n_logits);
-
-    size_t begin, end; /* the columns this thread has just computed */
-    nib_share(output->w.n_groups, 1, s->thread, s->n_threads, &begin, &end);
-    begin *= NIB_GROUP;
-    end = end * NIB_GROUP < c->n_vocab ? end * NIB_GROUP : c->n_vocab;
-    for (size_t i = 0; i < w->n_logits && begin < end; i++) {
-        float *row = w->logits.data + i * w->logits.stride + begin;
-        if (!all_finite(row, end - begin))
-            atomic_store(&w->is_not_finite, true);
-        if (c->logit_scale != 1)
-            s->kernels->scale(row, c->logit_scale, end - begin);
-        if (c->logit_cap > 0)
-            s->kernels->soft_cap(row, c->logit_cap, end - begin);
+    const struct nib_product product = {output, w->logits, false, true};
+    const size_t most = head_slice(w->n_logits);
+    size_t begin, end;
+    nib_share(c->n_vocab, NIB_LOGITS_BLOCK, s->thread, s->n_threads, &begin, &end);
+    for (size_t n; begin < end; begin += n) {
+        n = end - begin < most ? end - begin : most;
+        nib_step_multiply_slice(s, &product, begin / NIB_GROUP,
+                                (begin + n + NIB_GROUP - 1) / NIB_GROUP, 0, w->n_logits);
+        for (size_t i = 0; i < w->n_logits; i++)
+            finish_logits(s, w->logits.data + i * w->logits.stride + begin,
+                          w->logits_max.data + i * w->logits_max.stride + begin / NIB_LOGITS_BLOCK,
+                          n);
     }
 }
 

@@ -66,6 +66,7 @@ struct nib_work {
     struct nib_buffer q, k, v; /* also: q is the output of attention */
     struct nib_buffer gate, up;
     struct nib_buffer logits;
+    struct nib_buffer logits_max; /* of each NIB_LOGITS_BLOCK of a row of logits */
     struct nib_buffer cosine[NIB_ROPE_COUNT], sine[NIB_ROPE_COUNT];
     const float *rope_frequency[NIB_ROPE_COUNT];
     struct nib_routing routing;

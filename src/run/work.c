@@ -64,6 +64,7 @@ size_t nib_work_place(struct nib_work *w, const struct nib_work_size *size, uint
         w->rope_frequency[i] = frequency;
     }
     w->logits = cut_buffer(base, &used, size->n_logits, c->n_vocab);
+    w->logits_max = cut_buffer(base, &used, size->n_logits, c->n_vocab / NIB_LOGITS_BLOCK + 1);
     const size_t n_inputs = n_most * larger(c->n_experts_used, 1);
     for (int kind = 0; kind < NIB_ACT_COUNT; kind++)
         w->act[kind] =
