@@ -75,9 +75,18 @@ SIMD_INLINE void scores_rows(const struct scores *s, size_t row, int rows, bool 
     size_t col = 0;
     for (; col + width <= s->n_cols; col += width)
         scores_tile(s, row, col, rows, SIMD_VECTORS(rows), is_f16);
-    if (width > 16)
-        for (; col < s->n_cols; col += 16)
-            scores_tile(s, row, col, rows, 1, is_f16);
+    /* what is left in one pass: alone, every vector would wait for its chain of sums */
+    switch ((s->n_cols - col) / 16) {
+    case 3:
+        scores_tile(s, row, col, rows, SIMD_VECTORS(rows) > 3 ? 3 : 1, is_f16);
+        break;
+    case 2:
+        scores_tile(s, row, col, rows, SIMD_VECTORS(rows) > 2 ? 2 : 1, is_f16);
+        break;
+    case 1:
+        scores_tile(s, row, col, rows, 1, is_f16);
+        break;
+    }
 }
 
 SIMD_INLINE void scores_any(const struct scores *s, size_t n_rows, bool is_f16)

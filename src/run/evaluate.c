@@ -125,6 +125,11 @@ static enum nib_status add_past(struct chunk *chunk, uint32_t sequence, uint32_t
     return status;
 }
 
+static void copy_blocks(void *data, int thread, int n_threads)
+{
+    nib_kv_blocks_copy(data, thread, n_threads);
+}
+
 /* Sequences of the batch get room, and what they have computed a name. */
 static void reserve(struct nib_context *context, const struct nib_batch *batch,
                     const uint32_t *new_lengths)
@@ -135,6 +140,9 @@ static void reserve(struct nib_context *context, const struct nib_batch *batch,
             nib_kv_blocks_reserve(&context->blocks, s, context->has_cache ? context->lengths[s] : 0,
                                   new_lengths[s]);
     }
+    if (context->blocks.n_copies > 0)
+        nib_team_run(context->team, copy_blocks, &context->blocks);
+    context->blocks.n_copies = 0;
 }
 
 static void learn(struct nib_context *context, const struct nib_batch *batch)

@@ -10,7 +10,8 @@ enum nib_status nib_kv_blocks_create(struct nib_kv_blocks *b, struct nib_kv_cach
     *b = (struct nib_kv_blocks){.cache = cache, .n_blocks = n};
     b->table = malloc(n * sizeof(*b->table));
     b->blocks = calloc(n, sizeof(*b->blocks));
-    if (!b->table || !b->blocks) {
+    b->copies = malloc(cache->n_sequences * sizeof(*b->copies));
+    if (!b->table || !b->blocks || !b->copies) {
         nib_kv_blocks_free(b);
         return nib_fail_memory(err, n * (sizeof(*b->table) + sizeof(*b->blocks)),
                                "the blocks of the KV cache");
@@ -25,6 +26,7 @@ void nib_kv_blocks_free(struct nib_kv_blocks *b)
 {
     free(b->table);
     free(b->blocks);
+    free(b->copies);
     *b = (struct nib_kv_blocks){0};
 }
 
@@ -64,14 +66,35 @@ static int32_t find_unused(const struct nib_kv_blocks *b)
     return best;
 }
 
-/* The first n positions of a block, in all layers and heads. */
-static void copy_block(const struct nib_kv_cache *c, int32_t to, int32_t from, size_t n)
+static void copy_later(struct nib_kv_blocks *b, int32_t to, int32_t from, size_t n, size_t segment)
 {
-    const size_t n_parts = c->n_layers * c->n_heads;
-    const size_t n_bytes = (n + NIB_TILE - 1) / NIB_TILE * c->tile_bytes;
-    for (size_t i = 0; i < n_parts; i++)
-        memcpy(c->memory + ((size_t)to * n_parts + i) * c->segment_bytes,
-               c->memory + ((size_t)from * n_parts + i) * c->segment_bytes, n_bytes);
+    b->copies[b->n_copies++] = (struct nib_kv_block_copy){to, from, (uint32_t)n, (uint32_t)segment};
+}
+
+static bool is_copied(const struct nib_kv_blocks *b, int32_t block)
+{
+    for (size_t i = 0; i < b->n_copies; i++)
+        if (b->copies[i].from == block)
+            return true;
+    return false;
+}
+
+void nib_kv_blocks_copy(const struct nib_kv_blocks *b, int thread, int n_threads)
+{
+    const struct nib_kv_cache *c = b->cache;
+    for (size_t i = 0; i < b->n_copies; i++) {
+        const struct nib_kv_block_copy *copy = &b->copies[i];
+        for (size_t layer = 0; layer < c->n_layers; layer++)
+            for (size_t head = 0; head < c->n_heads; head++) {
+                if (nib_kv_owner(c, copy->segment, head, n_threads) != thread)
+                    continue;
+                const size_t part = layer * c->n_heads + head;
+                const size_t n_parts = c->n_layers * c->n_heads;
+                nib_kv_copy(c, c->memory + ((size_t)copy->to * n_parts + part) * c->segment_bytes,
+                            c->memory + ((size_t)copy->from * n_parts + part) * c->segment_bytes,
+                            copy->n);
+            }
+    }
 }
 
 void nib_kv_blocks_reserve(struct nib_kv_blocks *b, size_t sequence, size_t begin, size_t end)
@@ -87,9 +110,13 @@ void nib_kv_blocks_reserve(struct nib_kv_blocks *b, size_t sequence, size_t begi
             b->blocks[old].is_known = false;
             continue;
         }
+        if (is_copied(b, fresh)) { /* before it gets another content */
+            nib_kv_blocks_copy(b, 0, 1);
+            b->n_copies = 0;
+        }
         b->blocks[fresh].is_known = false;
         if (old != NIB_NO_BLOCK && begin > first)
-            copy_block(b->cache, fresh, old, begin - first);
+            copy_later(b, fresh, old, begin - first, segment);
         take(b, block, fresh);
     }
 }

@@ -24,11 +24,19 @@ struct nib_kv_block {
     int32_t ids[NIB_SEGMENT];
 };
 
+/* The first n positions of a block, which are some of segment `segment`. */
+struct nib_kv_block_copy {
+    int32_t to, from;
+    uint32_t n, segment;
+};
+
 struct nib_kv_blocks {
     struct nib_kv_cache *cache; /* whose `blocks` point to `table` */
     int32_t *table;             /* [n_sequences][n_segments] */
     struct nib_kv_block *blocks;
     size_t n_blocks;
+    struct nib_kv_block_copy *copies; /* [n_sequences] that are still to be made */
+    size_t n_copies;
     uint64_t serial, clock;
 };
 
@@ -37,8 +45,13 @@ enum nib_status nib_kv_blocks_create(struct nib_kv_blocks *b, struct nib_kv_cach
                                      struct nib_error *err);
 void nib_kv_blocks_free(struct nib_kv_blocks *b);
 
-/* Positions [begin, end) of a sequence are going to be written; it has `begin` already. */
+/*
+ * Positions [begin, end) of a sequence are going to be written; it has `begin` already.  Once for a
+ * sequence, then nib_kv_blocks_copy() by every thread of the team (each copies what it owns), and
+ * n_copies = 0.
+ */
 void nib_kv_blocks_reserve(struct nib_kv_blocks *b, size_t sequence, size_t begin, size_t end);
+void nib_kv_blocks_copy(const struct nib_kv_blocks *b, int thread, int n_threads);
 
 /* Only the first n positions are needed any more. */
 void nib_kv_blocks_truncate(struct nib_kv_blocks *b, size_t sequence, size_t n);

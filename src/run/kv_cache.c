@@ -90,3 +90,43 @@ void nib_kv_store(const struct nib_kv_cache *c, const struct nib_kernels *kernel
     store_key(c, kernels, tile, position % NIB_TILE, k);
     store_value(c, kernels, tile + c->key_bytes, position % NIB_TILE, v);
 }
+
+/* ---- copying -------------------------------------------------------------------------------- */
+
+/* The first n of NIB_TILE keys, which are lanes of rows, in whole cache lines. */
+static void copy_keys(const struct nib_kv_cache *c, uint8_t *to, const uint8_t *from, size_t n)
+{
+    const bool is_q8 = c->type_k == NIB_CACHE_Q8;
+    const size_t key_bytes = c->type_k == NIB_CACHE_F16 ? 2 : 4;
+    const size_t row_bytes = NIB_TILE * key_bytes, n_rows = is_q8 ? (c->d + 3) / 4 : c->d;
+    const size_t used = (n * key_bytes + 63) & ~(size_t)63;
+    if (used == row_bytes) {
+        memcpy(to, from, c->key_bytes);
+        return;
+    }
+    for (size_t i = 0; i < n_rows; i++)
+        memcpy(to + i * row_bytes, from + i * row_bytes, used);
+    if (is_q8)
+        memcpy(to + n_rows * row_bytes, from + n_rows * row_bytes, n * sizeof(float));
+}
+
+static void copy_values(const struct nib_kv_cache *c, uint8_t *to, const uint8_t *from, size_t n)
+{
+    if (c->type_v != NIB_CACHE_Q8) {
+        memcpy(to, from, n * c->d_padded * (c->type_v == NIB_CACHE_F16 ? 2 : 4));
+        return;
+    }
+    memcpy(to, from, (n + 3) / 4 * 4 * c->d_padded);
+    memcpy(nib_kv_value_scales(c, to), nib_kv_value_scales(c, from), n * sizeof(float));
+}
+
+void nib_kv_copy(const struct nib_kv_cache *c, uint8_t *to, const uint8_t *from, size_t n)
+{
+    for (size_t first = 0; first < n; first += NIB_TILE) {
+        const size_t size = n - first < NIB_TILE ? n - first : NIB_TILE;
+        copy_keys(c, to, from, size);
+        copy_values(c, to + c->key_bytes, from + c->key_bytes, size);
+        to += c->tile_bytes;
+        from += c->tile_bytes;
+    }
+}

@@ -86,4 +86,7 @@ static inline float *nib_kv_value_scales(const struct nib_kv_cache *c, const uin
 void nib_kv_store(const struct nib_kv_cache *cache, const struct nib_kernels *kernels,
                   uint8_t *segment, size_t position, const float *k, const float *v);
 
+/* Copy the first n positions of a segment; what is behind them in `to` becomes anything. */
+void nib_kv_copy(const struct nib_kv_cache *cache, uint8_t *to, const uint8_t *from, size_t n);
+
 #endif
