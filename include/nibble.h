@@ -332,6 +332,16 @@ NIB_API const float *nib_logits(const struct nib_context *context, size_t i);
 NIB_API uint32_t nib_sequence_length(const struct nib_context *context, uint32_t sequence);
 NIB_API void nib_sequence_truncate(struct nib_context *context, uint32_t sequence, uint32_t n);
 
+/*
+ * Context shift: forget n_discard tokens behind the first n_keep.  Those behind them move forward
+ * and are computed anew, so that the sequence is, bit for bit, one that never had the others; its
+ * source stays.  nib_logits() has none until the next nib_evaluate().  Wrong arguments leave the
+ * sequence as it was; any other failure, as NIB_ERROR_CANCELLED, leaves its first n_keep tokens.
+ */
+NIB_API enum nib_status nib_sequence_shift(struct nib_context *context, uint32_t sequence,
+                                           uint32_t n_keep, uint32_t n_discard,
+                                           struct nib_error *err);
+
 /* `to` becomes a copy of `from`; what both begin with is held once.  A source goes with it. */
 NIB_API enum nib_status nib_sequence_fork(struct nib_context *context, uint32_t from, uint32_t to,
                                           struct nib_error *err);
@@ -356,8 +366,8 @@ NIB_API enum nib_status nib_sequence_set_source(struct nib_context *context, uin
  * nib_encode_sources(), valid until the next one; NULL if there is none. */
 NIB_API const float *nib_encoder_output(const struct nib_context *context, size_t i);
 
-/* Make a running nib_evaluate() return NIB_ERROR_CANCELLED soon.  From any thread or signal
- * handler; a call while nothing runs has no effect. */
+/* Make a running nib_evaluate() or nib_sequence_shift() return NIB_ERROR_CANCELLED soon.  From any
+ * thread or signal handler; a call while nothing runs has no effect. */
 NIB_API void nib_context_cancel(struct nib_context *context);
 
 /* ---- choosing the next token ---------------------------------------------------------------- */
