@@ -1,6 +1,7 @@
 /* See generate.h. */
 #include "generate.h"
 #include "settings.h"
+#include "shift_settings.h"
 #include "trace.h"
 
 #include <inttypes.h>
@@ -98,8 +99,9 @@ static bool goes_on(const struct nib_generation *generation, struct nib_answer *
         answer->has_no_room = answer->is_cut;
         return false;
     }
-    answer->has_no_room = nib_sequence_length(generation->context, sequence) >=
-                          nib_context_info(generation->context)->n_ctx;
+    const uint32_t n_ctx = nib_context_info(generation->context)->n_ctx;
+    const bool can_shift = generation->shifts && answer->n_keep < n_ctx;
+    answer->has_no_room = !can_shift && nib_sequence_length(generation->context, sequence) >= n_ctx;
     return !answer->has_no_room;
 }
 
@@ -147,6 +149,56 @@ static enum nib_status choose(const struct nib_generation *generation, struct ni
     return NIB_OK;
 }
 
+/* Said where it happens; on a terminal not in the middle of the text's line. */
+static void note_shift(const struct nib_generation *generation, const struct nib_answer *answer,
+                       const struct nib_shift *shift)
+{
+    char text[160];
+    nib_shift_describe(shift, text, sizeof text);
+    if (generation->on_token && !nib_is_quiet() && nib_is_terminal(stdout) &&
+        nib_is_terminal(stderr))
+        fputc('\n', stderr);
+    if (generation->has_many)
+        nib_note("sequence %zu: %s", answer->number, text);
+    else
+        nib_note("%s", text);
+}
+
+static enum nib_status shift(const struct nib_generation *generation, struct nib_answer *answer,
+                             uint32_t sequence, struct nib_timing *timing, struct nib_error *err)
+{
+    const double started = nib_seconds();
+    const struct nib_shift plan =
+        nib_shift_of(nib_sequence_length(generation->context, sequence), answer->n_keep);
+    const enum nib_status status = nib_sequence_shift(
+        generation->context, sequence, (uint32_t)plan.n_keep, (uint32_t)plan.n_discard, err);
+    if (status != NIB_OK)
+        return status;
+    answer->n_forgotten += plan.n_discard;
+    timing->n_shifts++;
+    timing->n_shifted += plan.length - plan.n_keep - plan.n_discard;
+    timing->shift_s += nib_seconds() - started;
+    note_shift(generation, answer, &plan);
+    if (generation->trace &&
+        !nib_trace_shift(generation->trace, answer->n_ids, answer->number, &plan))
+        return cancelled(err);
+    return NIB_OK;
+}
+
+/* For the tokens that are to be evaluated next. */
+static enum nib_status make_room(const struct nib_generation *generation,
+                                 struct nib_answer *answers, const struct batch *batch,
+                                 struct nib_timing *timing, struct nib_error *err)
+{
+    const uint32_t n_ctx = nib_context_info(generation->context)->n_ctx;
+    enum nib_status status = NIB_OK;
+    for (size_t i = 0; i < batch->n_owners && status == NIB_OK; i++)
+        if (nib_sequence_length(generation->context, batch->sequences[i]) >= n_ctx)
+            status =
+                shift(generation, &answers[batch->owners[i]], batch->sequences[i], timing, err);
+    return status;
+}
+
 static enum nib_status step(const struct nib_generation *generation, const struct batch *batch,
                             struct nib_timing *timing, struct nib_error *err)
 {
@@ -186,7 +238,9 @@ static enum nib_status run(const struct nib_generation *generation, struct nib_a
         is_first = false;
         if (status != NIB_OK || batch->n_owners == 0)
             break;
-        status = step(generation, batch, timing, err);
+        status = make_room(generation, answers, batch, timing, err);
+        if (status == NIB_OK)
+            status = step(generation, batch, timing, err);
     }
     return status;
 }
@@ -286,4 +340,7 @@ void nib_note_timing(const struct nib_model *model, struct nib_context *context,
         "after %.3f s",
         timing->n_prompt, rate((double)timing->n_prompt, timing->prompt_s), timing->n_generated,
         rate((double)timing->n_decoded, timing->generation_s), share, timing->first_token_s);
+    if (timing->n_shifts > 0)
+        nib_note("%zu context shift%s: %zu tokens computed anew in %.3f s", timing->n_shifts,
+                 timing->n_shifts == 1 ? "" : "s", timing->n_shifted, timing->shift_s);
 }

@@ -17,21 +17,25 @@ struct nib_answer {
     struct nib_sampler *sampler;
     int64_t max_new; /* ids to generate at most; -1: no limit */
     bool is_cut;     /* more were wanted, but that is what the context has room for */
-    size_t number;   /* for the trace */
+    uint32_t n_keep; /* ids at the beginning of the sequence that shifts leave */
+    size_t number;   /* for the trace and notes */
 
     /* out; to be released with nib_answer_free() */
     int32_t *ids; /* an end token that stopped it is the last of them */
     double *logprobs;
     struct nib_id_logprob *top; /* [n_ids * n_top]: the best ids of every step */
     size_t n_ids;
-    bool has_ended;   /* by an end token */
-    bool has_no_room; /* the context is full */
+    bool has_ended;       /* by an end token */
+    uint64_t n_forgotten; /* by shifts, behind the first n_keep */
+    bool has_no_room;     /* the context is full */
 };
 
 struct nib_generation {
     const struct nib_model *model;
     struct nib_context *context;
     bool ignores_end;
+    bool shifts;             /* a full context forgets, with a note, instead of ending the answer */
+    bool has_many;           /* notes say which answer they are about */
     size_t n_top;            /* log-probabilities to keep beside that of the token chosen */
     struct nib_trace *trace; /* NULL: none */
     /* Called for every token chosen; false stops everything.  May be NULL. */
@@ -43,7 +47,9 @@ struct nib_timing {
     size_t n_prompt, n_generated;
     size_t n_steps, n_decoded; /* evaluations of one token a sequence, and their tokens */
     double prompt_s, first_token_s, generation_s; /* generation: of the steps alone */
-    uint64_t n_positions;                         /* of the KV cache, read by all steps together */
+    size_t n_shifts, n_shifted;                   /* and tokens that they computed anew */
+    double shift_s;
+    uint64_t n_positions; /* of the KV cache, read by all steps together */
 };
 
 /* Sequence i of the context belongs to answers[i]; its source, where the model has an encoder, has

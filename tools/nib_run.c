@@ -6,6 +6,7 @@
 #include "commands.h"
 #include "run_job.h"
 #include "settings.h"
+#include "shift_settings.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -38,8 +39,8 @@ static const struct nib_option options[] = {
     {"-np", "--parallel", NULL, "N", "lines, or sequences of --ids, computed at once",
      NIB_OPTION_INT, &args.n_parallel, 1, 256, false, NULL},
     {"-n", "--predict", "--n-predict", "N",
-     "stop after N tokens; -1: at the end token or when the context is full, with an encoder at "
-     "most twice the source and 64",
+     "stop after N tokens; -1: at the end token or when the context is full (but see "
+     "--context-shift), with an encoder at most twice the source and 64",
      NIB_OPTION_INT, &args.n_predict, -1, INT_MAX, false, NULL},
     {NULL, "--max-length", "--max-new-tokens", "N", "the same as -n", NIB_OPTION_INT,
      &args.n_predict, -1, INT_MAX, false, NULL},
@@ -68,6 +69,7 @@ static const struct nib_option *const tables[] = {
     nib_options_threads,
     nib_options_length,
     nib_options_context,
+    nib_options_shift,
     nib_options_sampling,
     nib_options_beams,
     NULL,
@@ -98,7 +100,12 @@ static int check_arguments(void)
                                             "log-probabilities alone; leave one of them out");
     if (nib_settings_wants_beams() && args.n_predict == 0)
         return nib_complain(NIB_EXIT_USAGE, "-n 0 and --beams: beams need at least one token");
-    const int exit_code = nib_settings_check_beams();
+    if (nib_settings_wants_beams() && nib_settings_wants_shift())
+        return nib_complain(NIB_EXIT_USAGE, "--context-shift and --beams: the beams of a search "
+                                            "keep all of their past; leave one of them out");
+    int exit_code = nib_settings_check_beams();
+    if (exit_code == NIB_EXIT_OK)
+        exit_code = nib_settings_check_shift();
     if (exit_code != NIB_EXIT_OK)
         return exit_code;
     nib_settings.wants_report = args.trace != NIB_TRACE_OFF;
@@ -261,7 +268,8 @@ static int run_lines(const struct nib_model *model, struct nib_run_lines *lines)
         exit_code = check_prompts(model, lines);
     if (exit_code != NIB_EXIT_OK)
         return exit_code;
-    nib_run_lines_limit(lines, model, length_limit(model), args.n_predict);
+    nib_run_lines_limit(lines, model, length_limit(model), args.n_predict,
+                        nib_settings_wants_shift());
     nib_run_output_create(&output, model, is_json, args.n_logprobs);
     nib_trace_create(&trace, (enum nib_trace_format)args.trace,
                      args.n_logprobs >= 0 ? (size_t)args.n_logprobs : SHOWN, model);
@@ -273,6 +281,7 @@ static int run_lines(const struct nib_model *model, struct nib_run_lines *lines)
         .n_ctx = context_length(model, lines),
         .n_parallel = (size_t)args.n_parallel,
         .ignores_end = args.ignores_end,
+        .is_exact = args.n_predict >= 0,
         .streams = !args.ids_file && !is_json && args.trace == NIB_TRACE_OFF &&
                    !nib_model_info(model)->has_encoder && !nib_settings_wants_beams(),
     });

@@ -3,6 +3,7 @@
 #include "beam_settings.h"
 #include "generate.h"
 #include "settings.h"
+#include "shift_settings.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ struct work {
 
     const size_t *batch; /* the lines in work */
     bool is_broken;      /* standard output is gone */
-    size_t n_source, n_generated, n_cut;
+    size_t n_source, n_generated, n_cut, n_full;
 };
 
 static const struct nib_line *line_at(const struct work *w, size_t i)
@@ -39,8 +40,9 @@ static int make_answers(const struct work *w, size_t n, struct nib_answer *answe
         answers[i] = (struct nib_answer){
             .prompt = line->prefix,
             .n_prompt = line->n_prefix,
-            .max_new = line->max_new,
+            .max_new = line->max_new == UINT32_MAX ? -1 : (int64_t)line->max_new,
             .is_cut = line->is_cut,
+            .n_keep = nib_settings_keep(w->job->model, line->prefix, line->n_prefix),
             .number = w->batch[i],
         };
         const int exit_code =
@@ -75,20 +77,25 @@ static int write_answers(struct work *w, const struct nib_answer *answers, size_
         exit_code = nib_run_write_answer(w->job->output, line_at(w, i), &answers[i],
                                          &w->outputs[w->batch[i]]);
         w->n_generated += answers[i].n_ids;
-        w->n_cut += !answers[i].has_ended;
+        w->n_cut += !answers[i].has_ended && !answers[i].has_no_room;
     }
     return exit_code;
 }
 
-static void note_full_context(const struct work *w, const struct nib_answer *answers, size_t n)
+/* Without a length, the end of the context is where an answer was to stop. */
+static int tell_full_context(const struct work *w)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (answers[i].has_no_room) {
-            nib_note("stopped: the context of %u tokens is full; -c N sets its size",
-                     nib_context_info(w->context)->n_ctx);
-            return;
-        }
-    }
+    char text[160];
+    if (w->n_full == 0)
+        return NIB_EXIT_OK;
+    snprintf(text, sizeof text, "stopped: the context of %u tokens is full; -c N sets its size, %s",
+             nib_context_info(w->context)->n_ctx,
+             nib_settings_wants_shift() ? "--keep leaves nothing to forget"
+                                        : "--context-shift forgets and goes on");
+    if (w->job->is_exact)
+        return nib_complain(NIB_EXIT_RUNTIME, "%s", text);
+    nib_note("%s", text);
+    return NIB_EXIT_OK;
 }
 
 static int generate(struct work *w, size_t n, struct nib_answer *answers)
@@ -98,6 +105,8 @@ static int generate(struct work *w, size_t n, struct nib_answer *answers)
         .model = w->job->model,
         .context = w->context,
         .ignores_end = w->job->ignores_end,
+        .shifts = nib_settings_wants_shift(),
+        .has_many = w->n_order > 1,
         .n_top = n_top > 0 ? (size_t)n_top : 0,
         .trace = w->job->trace,
         .on_token = w->stream ? print_token : NULL,
@@ -117,7 +126,8 @@ static int generate(struct work *w, size_t n, struct nib_answer *answers)
         return exit_code;
     if (status != NIB_OK)
         return nib_complain_error(&err);
-    note_full_context(w, answers, n);
+    for (size_t i = 0; i < n; i++)
+        w->n_full += answers[i].has_no_room;
     if (!w->info->has_encoder)
         nib_note_timing(w->job->model, w->context, &timing);
     return NIB_EXIT_OK;
@@ -365,9 +375,10 @@ static int run(struct work *w)
         return exit_code;
     exit_code = run_batches(w);
     nib_interrupt_catch(NULL);
-    if (exit_code == NIB_EXIT_OK)
-        note_totals(w, nib_seconds() - started);
-    return exit_code;
+    if (exit_code != NIB_EXIT_OK)
+        return exit_code;
+    note_totals(w, nib_seconds() - started);
+    return tell_full_context(w);
 }
 
 int nib_run_lines_answer(const struct nib_run_job *job)

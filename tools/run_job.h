@@ -18,7 +18,8 @@ struct nib_run_job {
     uint32_t n_ctx;          /* 0: as nib_settings_create_context() has it */
     size_t n_parallel;       /* lines at once */
     bool ignores_end;
-    bool streams; /* the only line's text is printed as it comes */
+    bool is_exact; /* lengths were asked for: to stop earlier in a full context is an error */
+    bool streams;  /* the only line's text is printed as it comes */
 };
 
 /* Complains when something fails and returns an exit code. */

@@ -177,7 +177,8 @@ static void fail_line(struct nib_run_lines *lines, size_t i, const char *error)
     nib_complain(NIB_EXIT_RUNTIME, "line %zu of %zu: %s", i + 1, lines->n_lines, error);
 }
 
-static void limit_line(struct nib_line *line, bool has_encoder, uint32_t n_ctx, int64_t n_predict)
+static void limit_line(struct nib_line *line, bool has_encoder, uint32_t n_ctx, int64_t n_predict,
+                       bool shifts)
 {
     enum { MORE = 64, MOST = 1 << 20 };
     /* The last id is not evaluated any more. */
@@ -185,13 +186,17 @@ static void limit_line(struct nib_line *line, bool has_encoder, uint32_t n_ctx, 
     uint64_t wanted = n_predict >= 0 ? (uint64_t)n_predict : UINT64_MAX;
     if (n_predict < 0 && has_encoder)
         wanted = 2 * line->n_source + MORE;
+    if (shifts) {
+        line->max_new = wanted < UINT32_MAX ? (uint32_t)wanted : UINT32_MAX;
+        return;
+    }
     line->is_cut = room < wanted;
     const uint64_t n = room < wanted ? room : wanted;
     line->max_new = (uint32_t)(n < MOST ? n : MOST);
 }
 
 void nib_run_lines_limit(struct nib_run_lines *lines, const struct nib_model *model, uint32_t n_ctx,
-                         int64_t n_predict)
+                         int64_t n_predict, bool shifts)
 {
     const struct nib_model_info *info = nib_model_info(model);
     for (size_t i = 0; i < lines->n_lines; i++) {
@@ -213,7 +218,7 @@ void nib_run_lines_limit(struct nib_run_lines *lines, const struct nib_model *mo
         if (*error)
             fail_line(lines, i, error);
         else
-            limit_line(line, info->has_encoder, n_ctx, n_predict);
+            limit_line(line, info->has_encoder, n_ctx, n_predict, shifts);
     }
 }
 

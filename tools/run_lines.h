@@ -14,7 +14,7 @@ struct nib_line {
     size_t n_source;
     int32_t *prefix; /* a prompt; with an encoder: start ids */
     size_t n_prefix;
-    uint32_t max_new; /* ids that are generated at most */
+    uint32_t max_new; /* ids that are generated at most; UINT32_MAX: no limit */
     bool is_cut;      /* that is less than was asked for: the context has no more room */
     bool is_blank;    /* a source without text: the answer has none either */
     char *error;      /* a sentence on why there will be no answer, or NULL */
@@ -44,10 +44,11 @@ int nib_run_lines_begin(struct nib_run_lines *lines, const struct nib_model *mod
                         const struct nib_languages *languages, const char *decoder_ids);
 
 /* Sets max_new for a context of n_ctx: n_predict, or where that is -1 what there is room for, with
- * an encoder at most twice the source and 64.  Sources longer than the model's positions, and
- * prefixes than the context, become errors of their lines, each a complaint. */
+ * an encoder at most twice the source and 64.  If the context `shifts`, there is always room.
+ * Sources longer than the model's positions, and prefixes than the context, become errors of their
+ * lines, each a complaint. */
 void nib_run_lines_limit(struct nib_run_lines *lines, const struct nib_model *model, uint32_t n_ctx,
-                         int64_t n_predict);
+                         int64_t n_predict, bool shifts);
 
 void nib_run_lines_free(struct nib_run_lines *lines);
 

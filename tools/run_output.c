@@ -117,6 +117,8 @@ static int write_json(struct nib_run_output *output, const struct nib_line *line
     yyjson_mut_obj_add_val(doc, root, "score", nib_json_number(doc, sum));
     yyjson_mut_obj_add_bool(doc, root, "ended", answer->has_ended);
     yyjson_mut_obj_add_str(doc, root, "finish_reason", answer->has_ended ? "stop" : "length");
+    if (answer->n_forgotten > 0)
+        yyjson_mut_obj_add_uint(doc, root, "forgotten", answer->n_forgotten);
     const int written = end(doc, out);
     return exit_code == NIB_EXIT_OK ? written : exit_code;
 }

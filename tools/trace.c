@@ -108,6 +108,14 @@ static bool print_choice(struct nib_trace *trace, const struct nib_trace_step *s
     return nib_print("\n", 1);
 }
 
+static bool print_shift(size_t step, size_t sequence, const struct nib_shift *shift)
+{
+    char text[160];
+    nib_shift_describe(shift, text, sizeof text);
+    printf("step %zu, sequence %zu, %s\n", step, sequence, text);
+    return nib_print("\n", 1);
+}
+
 static bool print_hypotheses(struct nib_trace *trace, size_t step, size_t sequence,
                              const struct nib_hypothesis *hypotheses, size_t n)
 {
@@ -181,6 +189,17 @@ static bool write_choice(struct nib_trace *trace, const struct nib_trace_step *s
     return nib_json_print_line(doc) == NIB_EXIT_OK;
 }
 
+static bool write_shift(size_t step, size_t sequence, const struct nib_shift *shift)
+{
+    yyjson_mut_val *root;
+    yyjson_mut_doc *doc = begin(&root, step, sequence);
+    yyjson_mut_val *object = yyjson_mut_obj_add_obj(doc, root, "shift");
+    yyjson_mut_obj_add_uint(doc, object, "length", shift->length);
+    yyjson_mut_obj_add_uint(doc, object, "kept", shift->n_keep);
+    yyjson_mut_obj_add_uint(doc, object, "forgotten", shift->n_discard);
+    return nib_json_print_line(doc) == NIB_EXIT_OK;
+}
+
 static bool write_hypotheses(struct nib_trace *trace, size_t step, size_t sequence,
                              const struct nib_hypothesis *hypotheses, size_t n)
 {
@@ -202,6 +221,13 @@ static bool write_hypotheses(struct nib_trace *trace, size_t step, size_t sequen
 bool nib_trace_choice(struct nib_trace *trace, const struct nib_trace_step *step)
 {
     return trace->format == NIB_TRACE_JSON ? write_choice(trace, step) : print_choice(trace, step);
+}
+
+bool nib_trace_shift(struct nib_trace *trace, size_t step, size_t sequence,
+                     const struct nib_shift *shift)
+{
+    return trace->format == NIB_TRACE_JSON ? write_shift(step, sequence, shift)
+                                           : print_shift(step, sequence, shift);
 }
 
 bool nib_trace_hypotheses(struct nib_trace *trace, size_t step, size_t sequence,

@@ -1,11 +1,12 @@
 /*
  * The loop made visible: nibble run --trace.  Each choice of a token is shown with what went in,
- * the best candidates, what the stages of the chain left, and the random number; each step of a
- * beam search with its hypotheses.  As text, or as JSON, one object a line.
+ * the best candidates, what the stages of the chain left, and the random number; each shift of the
+ * context; each step of a beam search with its hypotheses.  As text, or as JSON, one object a line.
  */
 #ifndef NIB_TRACE_H
 #define NIB_TRACE_H
 
+#include "shift_settings.h"
 #include "token_texts.h"
 
 enum nib_trace_format { NIB_TRACE_OFF, NIB_TRACE_TEXT, NIB_TRACE_JSON };
@@ -34,6 +35,10 @@ struct nib_trace_step {
 
 /* These return false when standard output is gone. */
 bool nib_trace_choice(struct nib_trace *trace, const struct nib_trace_step *step);
+
+/* Before step `step`. */
+bool nib_trace_shift(struct nib_trace *trace, size_t step, size_t sequence,
+                     const struct nib_shift *shift);
 
 bool nib_trace_hypotheses(struct nib_trace *trace, size_t step, size_t sequence,
                           const struct nib_hypothesis *hypotheses, size_t n);

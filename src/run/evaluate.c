@@ -47,7 +47,7 @@ static enum nib_status check_batch(const struct nib_context *context, const stru
             return nib_fail(
                 err, NIB_ERROR_CONTEXT,
                 "the context is full: %zu tokens do not fit behind the %u of %u in use; "
-                "use a larger one (-c) or a shorter text",
+                "use a larger one (-c) or a shorter text, or forget some (nib_sequence_shift())",
                 b->n_tokens, context->lengths[sequence], info->n_ctx);
         if (context->sources && context->sources->lengths[context->source_of[sequence]] == 0)
             return nib_fail(
