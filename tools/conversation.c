@@ -1,6 +1,7 @@
 /* See conversation.h. */
 #include "conversation.h"
 #include "settings.h"
+#include "shift_settings.h"
 #include "terminal.h"
 
 #include <stdio.h>
@@ -24,7 +25,8 @@ void nib_conversation_free(struct nib_conversation *conversation)
     for (size_t i = 0; i < conversation->n_messages; i++)
         free_content(&conversation->messages[i]);
     free(conversation->messages);
-    free(conversation->ids);
+    free(conversation->all.ids);
+    free(conversation->held.ids);
     nib_buffer_free(&conversation->text);
 }
 
@@ -87,6 +89,23 @@ void nib_conversation_clear(struct nib_conversation *conversation)
         remove_message(conversation, conversation->n_messages - 1);
 }
 
+/* ---- ids ------------------------------------------------------------------------------------- */
+
+static void add_ids(struct nib_ids *to, const int32_t *ids, size_t n)
+{
+    if (n == 0)
+        return;
+    to->ids = nib_grow(to->ids, to->n + n, sizeof *to->ids);
+    memcpy(to->ids + to->n, ids, n * sizeof *ids);
+    to->n += n;
+}
+
+static void forget_ids(struct nib_ids *from, size_t n_keep, size_t n)
+{
+    memmove(from->ids + n_keep, from->ids + n_keep + n, (from->n - n_keep - n) * sizeof *from->ids);
+    from->n -= n;
+}
+
 /* ---- what the context holds ----------------------------------------------------------------- */
 
 /* Is `id` a special token whose name `text` begins with?  A blank alone may print as nothing too.
@@ -104,16 +123,16 @@ static bool is_special_at(const struct nib_model *model, int32_t id, const char 
 }
 
 /*
- * Ids of `text`, which goes on where conversation->text ends: *n_kept of the ids held stay in
- * front. A special token between old and new text makes sure that no token could reach over the
- * border.
+ * Ids of `text`; where it goes on from conversation->text, those of the rest alone, and the ids
+ * held stay in front (*goes_on). A special token between old and new text makes sure that no token
+ * could reach over the border.
  */
 static enum nib_status tokenize_rest(struct nib_conversation *conversation, const char *text,
-                                     int32_t **ids, size_t *n_ids, size_t *n_kept,
+                                     int32_t **ids, size_t *n_ids, bool *goes_on,
                                      struct nib_error *err)
 {
     const size_t n_bytes = strlen(text), n_held = conversation->text.n_bytes;
-    *n_kept = 0;
+    *goes_on = false;
     if (n_held > 0 && n_bytes > n_held && memcmp(text, conversation->text.data, n_held) == 0) {
         const enum nib_status status =
             nib_tokenize(conversation->model, text + n_held, n_bytes - n_held, NIB_PARSE_SPECIAL,
@@ -121,7 +140,7 @@ static enum nib_status tokenize_rest(struct nib_conversation *conversation, cons
         if (status != NIB_OK)
             return status;
         if (*n_ids > 0 && is_special_at(conversation->model, (*ids)[0], text + n_held)) {
-            *n_kept = conversation->n_ids;
+            *goes_on = true;
             return NIB_OK;
         }
         nib_free(*ids);
@@ -135,9 +154,42 @@ static size_t common_length(const struct nib_conversation *conversation, const i
 {
     const size_t n_held = nib_sequence_length(conversation->context, 0);
     size_t n = 0;
-    while (n < n_held && n < n_ids && conversation->ids[n] == ids[n])
+    while (n < n_held && n < n_ids && conversation->held.ids[n] == ids[n])
         n++;
     return n;
+}
+
+/* Ids at the end of a prompt that are not to be forgotten: the message that is to be answered. */
+static size_t count_new(const struct nib_conversation *conversation, size_t n_prompt)
+{
+    const struct nib_chat_message *last = &conversation->messages[conversation->n_messages - 1];
+    int32_t *ids;
+    size_t n;
+    if (conversation->n_messages < 3 ||
+        nib_tokenize(conversation->model, last->content, strlen(last->content), NIB_PARSE_SPECIAL,
+                     &ids, &n, NULL) != NIB_OK)
+        return n_prompt;
+    nib_free(ids);
+    return n;
+}
+
+/* Forget ids of the middle until there is room to answer; the last n_new stay. */
+static void make_room(const struct nib_conversation *conversation, struct nib_ids *prompt,
+                      size_t n_keep, size_t n_new)
+{
+    const uint32_t n_ctx = nib_context_info(conversation->context)->n_ctx;
+    if (!nib_settings_wants_shift() || prompt->n < n_ctx || n_keep + n_new >= n_ctx)
+        return;
+    struct nib_shift shift = nib_shift_of(prompt->n, n_keep);
+    const size_t least = prompt->n - n_ctx + 1, most = prompt->n - n_keep - n_new;
+    if (shift.n_discard < least)
+        shift.n_discard = least;
+    if (shift.n_discard > most)
+        shift.n_discard = most;
+    forget_ids(prompt, n_keep, shift.n_discard);
+    char text[160];
+    nib_shift_describe(&shift, text, sizeof text);
+    nib_note("%s", text);
 }
 
 static enum nib_status check_room(const struct nib_conversation *conversation, size_t n_ids,
@@ -147,47 +199,79 @@ static enum nib_status check_room(const struct nib_conversation *conversation, s
     if (n_ids < n_ctx)
         return NIB_OK;
     err->status = NIB_ERROR_CONTEXT;
-    snprintf(err->message, sizeof err->message,
-             "the conversation has %zu tokens and leaves no room to answer in the context of %u; "
-             "start a new one with /clear, or start again with a larger -c",
-             n_ids, n_ctx);
+    if (nib_settings_wants_shift())
+        snprintf(err->message, sizeof err->message,
+                 "the message and what is kept leave no room to answer in the context of %u "
+                 "tokens; shorten it, or start again with a larger -c",
+                 n_ctx);
+    else
+        snprintf(err->message, sizeof err->message,
+                 "the conversation has %zu tokens and leaves no room to answer in the context of "
+                 "%u; start a new one with /clear, or start again with a larger -c or with "
+                 "--context-shift",
+                 n_ids, n_ctx);
     return NIB_ERROR_CONTEXT;
+}
+
+/* What the context holds of the prompt stays. */
+static void hold(struct nib_conversation *conversation, const struct nib_ids *prompt,
+                 struct nib_answer *answer)
+{
+    /* The last one is evaluated in any case: its logits are needed. */
+    size_t n_common = common_length(conversation, prompt->ids, prompt->n);
+    n_common = n_common == prompt->n && prompt->n > 0 ? prompt->n - 1 : n_common;
+    nib_sequence_truncate(conversation->context, 0, (uint32_t)n_common);
+    free(conversation->held.ids);
+    conversation->held = *prompt;
+    answer->prompt = prompt->ids + n_common;
+    answer->n_prompt = prompt->n - n_common;
+}
+
+/* `text` is the prompt, `ids` what is new in it, or all of it. */
+static enum nib_status take_prompt(struct nib_conversation *conversation, const char *text,
+                                   const int32_t *ids, size_t n_ids, bool goes_on,
+                                   struct nib_answer *answer, struct nib_error *err)
+{
+    const size_t n_before = goes_on ? conversation->all.n : 0;
+    const bool is_first = conversation->n_messages < 3; /* no answer yet */
+    struct nib_ids prompt = {0};
+    if (goes_on)
+        add_ids(&prompt, conversation->held.ids, conversation->held.n);
+    add_ids(&prompt, ids, n_ids);
+    const size_t n_first = is_first ? prompt.n : conversation->n_first;
+    const uint32_t n_keep =
+        nib_settings_keep(conversation->model, prompt.ids, n_first < prompt.n ? n_first : prompt.n);
+    make_room(conversation, &prompt, n_keep, goes_on ? n_ids : count_new(conversation, prompt.n));
+    const enum nib_status status = check_room(conversation, prompt.n, err);
+    if (status != NIB_OK) {
+        free(prompt.ids);
+        return status;
+    }
+    *answer = (struct nib_answer){.n_keep = n_keep};
+    hold(conversation, &prompt, answer);
+    conversation->n_first = n_first;
+    conversation->all.n = n_before;
+    add_ids(&conversation->all, ids, n_ids);
+    conversation->text.n_bytes = 0;
+    nib_buffer_add(&conversation->text, text, strlen(text));
+    return NIB_OK;
 }
 
 enum nib_status nib_conversation_prepare(struct nib_conversation *conversation,
                                          struct nib_answer *answer, struct nib_error *err)
 {
     char *text;
-    int32_t *ids;
-    size_t n_new, n_kept;
+    int32_t *ids = NULL;
+    size_t n_ids;
+    bool goes_on;
     enum nib_status status = nib_chat_format_with(
         conversation->model, conversation->template_source, conversation->messages,
         conversation->n_messages, true, nib_settings.template_variables, &text, err);
     if (status != NIB_OK)
         return status;
-    status = tokenize_rest(conversation, text, &ids, &n_new, &n_kept, err);
+    status = tokenize_rest(conversation, text, &ids, &n_ids, &goes_on, err);
     if (status == NIB_OK)
-        status = check_room(conversation, n_kept + n_new, err);
-    else
-        ids = NULL;
-    if (status == NIB_OK) {
-        const size_t n_ids = n_kept + n_new;
-        int32_t *all = nib_grow(NULL, n_ids, sizeof *all);
-        if (n_kept > 0)
-            memcpy(all, conversation->ids, n_kept * sizeof *all);
-        memcpy(all + n_kept, ids, n_new * sizeof *all);
-
-        /* The last one is evaluated in any case: its logits are needed. */
-        size_t n_common = common_length(conversation, all, n_ids);
-        n_common = n_common == n_ids && n_ids > 0 ? n_ids - 1 : n_common;
-        nib_sequence_truncate(conversation->context, 0, (uint32_t)n_common);
-        free(conversation->ids);
-        conversation->ids = all;
-        conversation->n_ids = n_ids;
-        conversation->text.n_bytes = 0;
-        nib_buffer_add(&conversation->text, text, strlen(text));
-        *answer = (struct nib_answer){.prompt = all + n_common, .n_prompt = n_ids - n_common};
-    }
+        status = take_prompt(conversation, text, ids, n_ids, goes_on, answer, err);
     nib_free(ids);
     nib_free(text);
     return status;
@@ -200,10 +284,8 @@ void nib_conversation_add_answer(struct nib_conversation *conversation,
     const size_t n_new = answer->n_ids - answer->has_ended;
     nib_conversation_add(conversation, "assistant", text, n_bytes);
     nib_buffer_add(&conversation->text, text, n_bytes);
-    if (n_new > 0) {
-        conversation->ids =
-            nib_grow(conversation->ids, conversation->n_ids + n_new, sizeof *conversation->ids);
-        memcpy(conversation->ids + conversation->n_ids, answer->ids, n_new * sizeof *answer->ids);
-        conversation->n_ids += n_new;
-    }
+    add_ids(&conversation->all, answer->ids, n_new);
+    add_ids(&conversation->held, answer->ids, n_new);
+    if (answer->n_forgotten > 0)
+        forget_ids(&conversation->held, answer->n_keep, answer->n_forgotten);
 }

@@ -5,6 +5,9 @@
  * what the context holds (the latest prompt and the answer to it), only the rest is tokenized and
  * evaluated, and the answer keeps the ids that were generated: tokenizing its text could give
  * others. Where a template changes earlier text, all is tokenized and the ids in common are kept.
+ *
+ * With --context-shift ids are forgotten when there is no room: here to begin an answer, by
+ * nib_generate() within one.
  */
 #ifndef NIB_CONVERSATION_H
 #define NIB_CONVERSATION_H
@@ -12,6 +15,11 @@
 #include "generate.h"
 #include "input.h"
 #include "nibble.h"
+
+struct nib_ids {
+    int32_t *ids;
+    size_t n;
+};
 
 struct nib_conversation {
     const struct nib_model *model;
@@ -22,8 +30,10 @@ struct nib_conversation {
     size_t n_messages;
 
     struct nib_buffer text; /* the latest prompt and answer */
-    int32_t *ids;           /* the same; the context holds the first of them, maybe not all */
-    size_t n_ids;
+    struct nib_ids all;     /* the same */
+    struct nib_ids held;    /* and what shifts left of it; the context has the first of them, maybe
+                               not all */
+    size_t n_first;         /* ids of the first prompt */
 };
 
 void nib_conversation_init(struct nib_conversation *conversation, const struct nib_model *model,
@@ -41,8 +51,8 @@ void nib_conversation_clear(struct nib_conversation *conversation);
 
 /*
  * Make the context ready for the next answer: *answer gets the ids to evaluate (valid until
- * the next call), conversation->ids those of all.  NIB_ERROR_CONTEXT when there is no room to
- * answer.
+ * the next call) and how many shifts leave, conversation->all those of all.  NIB_ERROR_CONTEXT when
+ * there is no room to answer.
  */
 enum nib_status nib_conversation_prepare(struct nib_conversation *conversation,
                                          struct nib_answer *answer, struct nib_error *err);

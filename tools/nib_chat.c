@@ -7,6 +7,7 @@
 #include "generate.h"
 #include "line_reader.h"
 #include "settings.h"
+#include "shift_settings.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -18,7 +19,8 @@ static struct {
 
 static const struct nib_option options[] = {
     {"-n", "--predict", "--n-predict", "N",
-     "stop an answer after N tokens; -1: at the end token or when the context is full",
+     "stop an answer after N tokens; -1: at the end token or when the context is full (but see "
+     "--context-shift)",
      NIB_OPTION_INT, &args.n_predict, -1, INT_MAX, false, NULL},
     {0},
 };
@@ -30,6 +32,7 @@ static const struct nib_option *const tables[] = {
     nib_options_threads,
     nib_options_length,
     nib_options_context,
+    nib_options_shift,
     nib_options_sampling,
     NULL,
 };
@@ -65,12 +68,13 @@ static enum nib_status generate_answer(struct chat *chat, struct nib_answer *ans
 {
     const struct nib_conversation *conversation = &chat->conversation;
     const enum nib_status status =
-        nib_sampler_add_prompt(answer->sampler, conversation->ids, conversation->n_ids, err);
+        nib_sampler_add_prompt(answer->sampler, conversation->all.ids, conversation->all.n, err);
     if (status != NIB_OK)
         return status;
     const struct nib_generation generation = {
         .model = conversation->model,
         .context = conversation->context,
+        .shifts = nib_settings_wants_shift(),
         .on_token = print_token,
         .data = chat,
     };
@@ -94,7 +98,8 @@ static int complain_full(const struct chat *chat)
 {
     return nib_complain(NIB_EXIT_RUNTIME,
                         "the answer is cut because the context of %u tokens is full; start a new "
-                        "conversation with /clear, or start again with a larger -c",
+                        "conversation with /clear, or start again with a larger -c or with "
+                        "--context-shift",
                         nib_context_info(chat->conversation.context)->n_ctx);
 }
 
@@ -315,10 +320,12 @@ static int check_template(const struct nib_model *model, const char *template_so
 
 static int run(void)
 {
-    struct nib_chat_texts texts;
+    struct nib_chat_texts texts = {0};
     struct nib_model *model = NULL;
     struct nib_context *context;
-    int exit_code = nib_settings_read_chat(&texts);
+    int exit_code = nib_settings_check_shift();
+    if (exit_code == NIB_EXIT_OK)
+        exit_code = nib_settings_read_chat(&texts);
     if (exit_code == NIB_EXIT_OK)
         exit_code = nib_settings_open_model(&model);
     if (exit_code == NIB_EXIT_OK && nib_model_info(model)->has_encoder)
