@@ -21,17 +21,17 @@ SIMD_INLINE vf16 load_b(const void *b, size_t at, bool is_f16, size_t n)
     return n < 16 ? vf_load_n(p, n) : vf_load(p);
 }
 
-/* acc[r][v] += a[r] b[v] for one row of b; fetches what a row of halves has in its place in `next`.
- */
+/* acc[r][v] += a[r] b[v] for one row of b, whose vectors begin at `at` and lie b_run values apart.
+ * Fetches `next`, whose halves lie likewise, from `fetch` on: a line is two vectors. */
 SIMD_INLINE void tile_step(vf16 acc[TILE_ROWS][TILE_VECTORS], const float *a, size_t a_stride,
-                           const void *b, const void *next, size_t at, int rows, int vectors,
-                           bool is_f16, size_t n)
+                           const void *b, size_t at, size_t b_run, const void *next, size_t fetch,
+                           int rows, int vectors, bool is_f16, size_t n)
 {
     vf16 bv[TILE_VECTORS];
     for (int v = 0; v < vectors; v += 2)
-        __builtin_prefetch((const uint16_t *)next + at + 16 * (size_t)v);
+        __builtin_prefetch((const uint16_t *)next + fetch + b_run * (size_t)v);
     for (int v = 0; v < vectors; v++)
-        bv[v] = load_b(b, at + 16 * (size_t)v, is_f16, n);
+        bv[v] = load_b(b, at + b_run * (size_t)v, is_f16, n);
     for (int r = 0; r < rows; r++) {
         const vf16 ar = vf_set1(a[(size_t)r * a_stride]);
         for (int v = 0; v < vectors; v++)
@@ -61,9 +61,10 @@ SIMD_INLINE void scores_tile(const struct scores *s, size_t row, size_t col, int
             acc[r][v] = vf_set1(0.0f);
     const float *a = s->a + row * s->a_stride;
     const void *next = row == 0 ? s->next : s->b;
+    const size_t first = col / 16 * s->b_stride;
     for (size_t i = 0; i < s->n_inner; i++)
-        tile_step(acc, a + i, s->a_stride, s->b, next, i * s->b_stride + col, rows, vectors, is_f16,
-                  16);
+        tile_step(acc, a + i, s->a_stride, s->b, first + i * 16, s->b_stride, next,
+                  first + i * 16 + i % 2 * s->b_stride, rows, vectors, is_f16, 16);
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++)
             vf_store(s->out + (row + (size_t)r) * s->out_stride + col + 16 * (size_t)v, acc[r][v]);
@@ -160,8 +161,8 @@ SIMD_INLINE void values_tile(const struct values *s, size_t row, size_t col, siz
     }
     const void *next = row == 0 ? s->next : s->b;
     for (size_t i = first; i < last; i++)
-        tile_step(acc, p + i, s->p_stride, s->b, next, i * s->b_stride + col, rows, vectors, is_f16,
-                  n);
+        tile_step(acc, p + i, s->p_stride, s->b, i * s->b_stride + col, 16, next,
+                  i * s->b_stride + col, rows, vectors, is_f16, n);
     for (int r = 0; r < rows; r++) {
         for (int v = 0; v < vectors; v++) {
             float *const y = out + (size_t)r * s->out_stride + 16 * (size_t)v;

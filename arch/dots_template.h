@@ -46,17 +46,19 @@ SIMD_INLINE void dots_tile(const struct nib_dots *d, size_t row, size_t col, int
         for (int p = 0; p < vectors * SIMD_DOT_PARTS; p++)
             sums[r][p] = vd_zero();
     const int16_t *a = d->a + row * d->a_stride;
-    const int8_t *b = d->b + col * 4;
-    const int8_t *next = (row == 0 && d->next ? (const int8_t *)d->next : d->b) + col * 4;
-    for (size_t i = 0; i < d->n_inner; i += 4, a += 4, b += d->b_cols * 4, next += d->b_cols * 4) {
+    const int8_t *b = d->b + col / 16 * d->b_run;
+    const int8_t *next =
+        (row == 0 && d->next ? (const int8_t *)d->next : d->b) + col / 16 * d->b_run;
+    for (size_t i = 0; i < d->n_inner; i += 4, a += 4, b += d->b_row, next += d->b_row) {
         for (int v = 0; v < vectors; v++)
-            __builtin_prefetch(next + 64 * v);
+            __builtin_prefetch(next + (size_t)v * d->b_run);
 
         vd_row codes[DOT_ROWS];
         for (int r = 0; r < rows; r++)
             codes[r] = vd_codes(a + (size_t)r * d->a_stride);
         for (int p = 0; p < vectors * SIMD_DOT_PARTS; p++) {
-            const vd_columns columns = vd_load(b + (size_t)p * DOT_PART_BYTES);
+            const vd_columns columns = vd_load(b + (size_t)(p / SIMD_DOT_PARTS) * d->b_run +
+                                               p % SIMD_DOT_PARTS * DOT_PART_BYTES);
             for (int r = 0; r < rows; r++)
                 sums[r][p] = vd_add(sums[r][p], codes[r], columns);
         }

@@ -63,10 +63,11 @@ enum nib_kv { NIB_CACHE_F16, NIB_CACHE_F32, NIB_CACHE_Q8, NIB_CACHE_COUNT };
 enum { NIB_CACHE_FLOATS = NIB_CACHE_Q8 }; /* the types before it are floats */
 
 /*
- * out[r][j] = sum over i of a[r][i] b[i][j], i ascending, fma, from 0     (scores: b = keys
- * [d][64]) for r < n_rows, j < n_cols; n_cols is a multiple of 16.  b is f16 or f32 with rows of
- * b_stride values.  `next`, here and below: what will be read after b, and may be fetched
- * meanwhile; or NULL.
+ * out[r][j] = sum over i of a[r][i] b[i][j], i ascending, fma, from 0
+ *
+ * for r < n_rows, j < n_cols, n_cols a multiple of 16 (scores: b = keys).  b is f16 or f32, and its
+ * columns lie in runs of 16, [run][n_inner][16], a run b_stride values behind the one before.
+ * `next`, here and below: what will be read after b, and may be fetched meanwhile; or NULL.
  */
 typedef void nib_scores_fn(float *out, size_t out_stride, const float *a, size_t a_stride,
                            const void *b, size_t b_stride, const void *next, size_t n_rows,
@@ -86,7 +87,7 @@ typedef void nib_values_fn(float *out, size_t out_stride, const float *scale, co
  * in int32, idot[r][j] = sum over i < n_inner of a[r][i] b[i / 4][j][i % 4], and then, with n_inner
  * a multiple of 4, n_cols of 16, at most 512 codes of a row,
  *
- *     scores   out[r][j] = (float)idot (a_scale[r] b_scale[j])             b = keys [d / 4][64][4]
+ *     scores   out[r][j] = (float)idot (a_scale[r] b_scale[j])          b = keys [4][d / 4][16][4]
  *     values   out[r][j] = fma((float)idot, a_scale[r], out[r][j] keep[r])
  *                                                                       b = values [64 / 4][d][4]
  */
@@ -97,7 +98,7 @@ struct nib_dots {
     size_t a_stride;
     const float *a_scale; /* [n_rows] */
     const int8_t *b;
-    size_t b_cols;        /* columns that b has */
+    size_t b_row, b_run;  /* bytes from four rows to the next, and from 16 columns to the next */
     const float *b_scale; /* [n_cols], for scores */
     const void *next;
     const float *keep; /* [n_rows], for values; else NULL */

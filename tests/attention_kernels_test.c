@@ -10,7 +10,7 @@
 
 struct shape {
     size_t n_rows, n_inner, n_cols;
-    size_t a_stride, b_cols, out_stride;
+    size_t a_stride, b_row, b_run, out_stride;
     bool is_values;
 };
 
@@ -23,7 +23,8 @@ static struct shape some_shape(int shape)
     s.n_inner = 4 * (1 + random_below(inner_most));
     s.n_cols = 16 * (1 + random_below(s.is_values && shape % 8 == 1 ? 32 : 6));
     s.a_stride = s.n_inner + random_below(3);
-    s.b_cols = s.n_cols + random_below(20);
+    s.b_row = s.is_values ? 4 * (s.n_cols + random_below(20)) : 64;
+    s.b_run = s.is_values ? 64 : 16 * s.n_inner + 4 * random_below(20);
     s.out_stride = s.n_cols + random_below(20);
     return s;
 }
@@ -31,6 +32,12 @@ static struct shape some_shape(int shape)
 static size_t extent(size_t n_rows, size_t stride, size_t n)
 {
     return (n_rows - 1) * stride + n;
+}
+
+/* Where b has its code of row i and column j. */
+static size_t b_at(const struct shape *s, size_t i, size_t j)
+{
+    return i / 4 * s->b_row + j / 16 * s->b_run + j % 16 * 4 + i % 4;
 }
 
 /* Any codes; or only the largest, which come to the largest sums. */
@@ -56,7 +63,7 @@ static struct operands make_operands(const struct shape *s, enum values values, 
         .out = random_floats(extent(s->n_rows, s->out_stride, s->n_cols), USUAL),
         .a = buffer_of(2 * extent(s->n_rows, s->a_stride, s->n_inner), 2),
         .a_scale = random_floats(s->n_rows, values),
-        .b = buffer_of(4 * extent(s->n_inner / 4, s->b_cols, s->n_cols), 1),
+        .b = buffer_of(b_at(s, s->n_inner - 1, s->n_cols - 1) + 1, 1),
         .b_scale = random_floats(s->is_values ? 0 : s->n_cols, values),
         .keep = random_floats(s->is_values ? s->n_rows : 0, values),
     };
@@ -82,7 +89,8 @@ static void run_dots(const struct nib_kernels *k, const struct shape *s, const s
                                .a_stride = s->a_stride,
                                .a_scale = o->a_scale.p,
                                .b = o->b.p,
-                               .b_cols = s->b_cols,
+                               .b_row = s->b_row,
+                               .b_run = s->b_run,
                                .b_scale = s->is_values ? NULL : o->b_scale.p,
                                .keep = s->is_values ? o->keep.p : NULL,
                                .n_rows = s->n_rows,
@@ -115,7 +123,7 @@ static int64_t oracle_sum(const struct shape *s, const struct operands *o, size_
     int64_t sum = 0;
     for (size_t i = 0; i < s->n_inner; i++)
         sum += (int64_t)((const int16_t *)o->a.p)[r * s->a_stride + i] *
-               ((const int8_t *)o->b.p)[(i / 4 * s->b_cols + j) * 4 + i % 4];
+               ((const int8_t *)o->b.p)[b_at(s, i, j)];
     return sum;
 }
 
@@ -127,7 +135,7 @@ static void test_dots_are_sums_of_integers(void **unused)
         struct shape s = some_shape(i);
         const bool is_extreme = i % 4 == 0;
         if (is_extreme && !s.is_values)
-            s.n_inner = s.a_stride = 512;
+            s.n_inner = s.a_stride = 512, s.b_run = 16 * 512;
         struct operands o = make_operands(&s, USUAL, is_extreme);
         for (int k = -1; k < n_backends; k++) {
             const struct nib_kernels *const t = k < 0 ? &scalar : &backends[k];
@@ -171,7 +179,7 @@ static void test_every_code_counts(void **unused)
             const struct nib_kernels *const t = k < 0 ? &scalar : &backends[k];
             const struct buffer before = copy_of(o.out), after = copy_of(o.out);
             run_dots(t, &s, &o, before);
-            ((int8_t *)o.b.p)[(inner / 4 * s.b_cols + col) * 4 + inner % 4] ^= 0x40;
+            ((int8_t *)o.b.p)[b_at(&s, inner, col)] ^= 0x40;
             run_dots(t, &s, &o, after);
             for (size_t r = 0; r < s.n_rows; r++)
                 for (size_t j = 0; j < s.n_cols; j++) {

@@ -18,7 +18,8 @@ static struct buffer random_cache(enum nib_kv kv, size_t n, enum values values)
     return half;
 }
 
-/* out[n_rows][n_cols] from a[n_rows][n_inner] and b[n_inner][n_cols], each with its stride. */
+/* out[n_rows][n_cols] from a[n_rows][n_inner] and b[n_inner][n_cols], each with its stride; for
+ * scores b is [n_cols / 16][n_inner][16]. */
 struct shape {
     enum nib_kv kv;
     size_t n_rows, n_inner, n_cols;
@@ -40,7 +41,9 @@ static struct shape some_shape(int shape, size_t n_inner, size_t n_cols)
 static struct shape some_score_shape(int shape)
 {
     const size_t n_inner = random_below(40) == 0 ? 512 : 1 + random_below(130);
-    return some_shape(shape, n_inner, 16 * (1 + random_below(6)));
+    struct shape s = some_shape(shape, n_inner, 16 * (1 + random_below(6)));
+    s.b_stride = 16 * s.n_inner + random_below(20);
+    return s;
 }
 
 static struct shape some_value_shape(int shape)
@@ -61,8 +64,8 @@ static void test_scores_equal_scalar(void **unused)
         const struct shape s = some_score_shape(i);
         const struct buffer a =
             random_floats(extent(s.n_rows, s.a_stride, s.n_inner), some_values(i / 2));
-        const struct buffer b =
-            random_cache(s.kv, extent(s.n_inner, s.b_stride, s.n_cols), some_values(i / 2));
+        const struct buffer b = random_cache(
+            s.kv, extent(s.n_cols / 16, s.b_stride, 16 * s.n_inner), some_values(i / 2));
         const struct buffer expected = floats(extent(s.n_rows, s.out_stride, s.n_cols));
         scalar.scores[s.kv](expected.p, s.out_stride, a.p, s.a_stride, b.p, s.b_stride, NULL,
                             s.n_rows, s.n_inner, s.n_cols);
@@ -133,9 +136,10 @@ static void test_one_key_reaches_its_scores_alone(void **unused)
     for (int i = 0; i < n_shapes; i++) {
         const struct shape s = some_score_shape(i);
         const struct buffer a = random_floats(extent(s.n_rows, s.a_stride, s.n_inner), USUAL);
-        const struct buffer b = random_cache(s.kv, extent(s.n_inner, s.b_stride, s.n_cols), USUAL);
+        const struct buffer b =
+            random_cache(s.kv, extent(s.n_cols / 16, s.b_stride, 16 * s.n_inner), USUAL);
         const size_t inner = random_below(s.n_inner), col = random_below(s.n_cols);
-        spoil(s.kv, b, inner * s.b_stride + col);
+        spoil(s.kv, b, col / 16 * s.b_stride + inner * 16 + col % 16);
         const size_t row = random_below(s.n_rows);
         ((float *)a.p)[row * s.a_stride + random_below(s.n_inner)] = NAN;
         const struct buffer out = floats(extent(s.n_rows, s.out_stride, s.n_cols));
@@ -302,7 +306,7 @@ enum { HEAD = 64, KEYS = 4 * NIB_TILE };
 
 struct head {
     float q[HEAD];
-    float keys[KEYS / NIB_TILE][HEAD][NIB_TILE];
+    float keys[KEYS / 16][HEAD][16];
     float values[KEYS / NIB_TILE][NIB_TILE][HEAD];
 };
 
@@ -316,8 +320,8 @@ static void attend_segment(const struct nib_kernels *k, const struct head *h, si
         float s[NIB_TILE];
         const size_t left = n_keys > t * NIB_TILE ? n_keys - t * NIB_TILE : 0;
         const uint8_t end = (uint8_t)(left < NIB_TILE ? left : NIB_TILE);
-        k->scores[NIB_CACHE_F32](s, NIB_TILE, h->q, HEAD, h->keys[t], NIB_TILE, NULL, 1, HEAD,
-                                 NIB_TILE);
+        k->scores[NIB_CACHE_F32](s, NIB_TILE, h->q, HEAD, h->keys[t * NIB_TILE / 16], HEAD * 16,
+                                 NULL, 1, HEAD, NIB_TILE);
         const float factor = k->softmax_tile(state, s, begin, end);
         k->values[NIB_CACHE_F32](acc, HEAD, &factor, s, NIB_TILE, &begin, &end, h->values[t], HEAD,
                                  NULL, 1, HEAD);
@@ -331,7 +335,7 @@ static void attend_exactly(const struct head *h, size_t n_keys, double out[HEAD]
     for (size_t i = 0; i < n_keys; i++) {
         s[i] = 0;
         for (int d = 0; d < HEAD; d++)
-            s[i] += (double)h->q[d] * (double)h->keys[i / NIB_TILE][d][i % NIB_TILE];
+            s[i] += (double)h->q[d] * (double)h->keys[i / 16][d][i % 16];
         max = s[i] > max ? s[i] : max;
     }
     for (size_t i = 0; i < n_keys; i++)

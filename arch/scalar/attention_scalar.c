@@ -21,9 +21,9 @@ static void scores_f32(float *out, size_t out_stride, const float *a, size_t a_s
         float *const y = out + r * out_stride;
         memset(y, 0, n_cols * sizeof(*y));
         for (size_t i = 0; i < n_inner; i++) {
-            const float *const b_row = (const float *)b + i * b_stride;
+            const float *const b_row = (const float *)b + i * 16;
             for (size_t j = 0; j < n_cols; j++)
-                y[j] = fmaf(a[r * a_stride + i], b_row[j], y[j]);
+                y[j] = fmaf(a[r * a_stride + i], b_row[j / 16 * b_stride + j % 16], y[j]);
         }
     }
 }
@@ -37,9 +37,10 @@ static void scores_f16(float *out, size_t out_stride, const float *a, size_t a_s
         float *const y = out + r * out_stride;
         memset(y, 0, n_cols * sizeof(*y));
         for (size_t i = 0; i < n_inner; i++) {
-            const uint16_t *const b_row = (const uint16_t *)b + i * b_stride;
+            const uint16_t *const b_row = (const uint16_t *)b + i * 16;
             for (size_t j = 0; j < n_cols; j++)
-                y[j] = fmaf(a[r * a_stride + i], nib_f16_to_f32(b_row[j]), y[j]);
+                y[j] = fmaf(a[r * a_stride + i], nib_f16_to_f32(b_row[j / 16 * b_stride + j % 16]),
+                            y[j]);
         }
     }
 }

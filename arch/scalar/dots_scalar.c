@@ -68,7 +68,7 @@ static void dots(const struct nib_dots *d)
         for (size_t j = 0; j < d->n_cols; j++) {
             int32_t idot = 0;
             for (size_t i = 0; i < d->n_inner; i++)
-                idot += a[i] * d->b[(i / 4 * d->b_cols + j) * 4 + i % 4];
+                idot += a[i] * d->b[i / 4 * d->b_row + j / 16 * d->b_run + j % 16 * 4 + i % 4];
             out[j] = d->keep ? fmaf((float)idot, d->a_scale[r], out[j] * d->keep[r])
                              : (float)idot * (d->a_scale[r] * d->b_scale[j]);
         }

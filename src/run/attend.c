@@ -109,7 +109,8 @@ static void score(struct nib_attend *a, const struct tile *t)
                                    .a_stride = c->d_padded,
                                    .a_scale = a->q_scale + t->begin,
                                    .b = (const int8_t *)t->keys,
-                                   .b_cols = NIB_TILE,
+                                   .b_row = 64,
+                                   .b_run = (c->d + 3) / 4 * 64,
                                    .b_scale = nib_kv_key_scales(c, t->keys),
                                    .next = t->values,
                                    .n_rows = n,
@@ -119,9 +120,9 @@ static void score(struct nib_attend *a, const struct tile *t)
         return;
     }
     enum nib_kv type = c->type_k;
-    const void *keys = widened(a, t->keys, &type, c->d * NIB_TILE, n);
+    const void *keys = widened(a, t->keys, &type, c->d * pad16(t->n_keys), n);
     a->kernels->scores[type](scores, NIB_TILE, a->q + t->begin * c->d_padded, c->d_padded, keys,
-                             NIB_TILE, t->values, n, c->d, pad16(t->n_keys));
+                             c->d * 16, t->values, n, c->d, pad16(t->n_keys));
 }
 
 /* The terms of query i, over all lanes that its softmax reads. */
@@ -156,7 +157,8 @@ static void add_values(struct nib_attend *a, const struct tile *t, const float *
                                    .a_stride = NIB_TILE,
                                    .a_scale = a->p_scale + t->begin,
                                    .b = (const int8_t *)t->values,
-                                   .b_cols = c->d_padded,
+                                   .b_row = c->d_padded * 4,
+                                   .b_run = 64,
                                    .keep = factor + t->begin,
                                    .next = t->next,
                                    .n_rows = n,

@@ -46,24 +46,31 @@ static float turned_codes(const struct nib_kernels *kernels, int8_t *codes, cons
     return kernels->codes8(codes, turned, d);
 }
 
-static void store_key(const struct nib_kv_cache *c, const struct nib_kernels *kernels,
-                      uint8_t *tile, size_t lane, const float *k)
+/* Values of a run of 16 keys; of int8 its bytes, without scales. */
+static size_t key_run(const struct nib_kv_cache *c)
 {
+    return c->type_k == NIB_CACHE_Q8 ? (c->d + 3) / 4 * 64 : c->d * 16;
+}
+
+static void store_key(const struct nib_kv_cache *c, const struct nib_kernels *kernels,
+                      uint8_t *tile, size_t key, const float *k)
+{
+    const size_t at = key / 16 * key_run(c), lane = key % 16;
     if (c->type_k == NIB_CACHE_F32) {
-        float *keys = (float *)(void *)tile + lane;
+        float *keys = (float *)(void *)tile + at + lane;
         for (size_t i = 0; i < c->d; i++)
-            keys[i * NIB_TILE] = k[i];
+            keys[i * 16] = k[i];
     } else if (c->type_k == NIB_CACHE_F16) {
         uint16_t half[MAX_HEAD];
-        uint16_t *keys = (uint16_t *)(void *)tile + lane;
+        uint16_t *keys = (uint16_t *)(void *)tile + at + lane;
         kernels->to_f16(half, k, c->d);
         for (size_t i = 0; i < c->d; i++)
-            keys[i * NIB_TILE] = half[i];
+            keys[i * 16] = half[i];
     } else {
         int8_t codes[MAX_HEAD + 3] = {0};
-        nib_kv_key_scales(c, tile)[lane] = turned_codes(kernels, codes, k, c->d);
+        nib_kv_key_scales(c, tile)[key] = turned_codes(kernels, codes, k, c->d);
         for (size_t i = 0; i < c->d; i += 4)
-            memcpy(tile + (i / 4 * NIB_TILE + lane) * 4, codes + i, 4);
+            memcpy(tile + at + (i * 4 + lane) * 4, codes + i, 4);
     }
 }
 
@@ -93,21 +100,14 @@ void nib_kv_store(const struct nib_kv_cache *c, const struct nib_kernels *kernel
 
 /* ---- copying -------------------------------------------------------------------------------- */
 
-/* The first n of NIB_TILE keys, which are lanes of rows, in whole cache lines. */
+/* The first n of NIB_TILE keys, in whole runs. */
 static void copy_keys(const struct nib_kv_cache *c, uint8_t *to, const uint8_t *from, size_t n)
 {
-    const bool is_q8 = c->type_k == NIB_CACHE_Q8;
-    const size_t key_bytes = c->type_k == NIB_CACHE_F16 ? 2 : 4;
-    const size_t row_bytes = NIB_TILE * key_bytes, n_rows = is_q8 ? (c->d + 3) / 4 : c->d;
-    const size_t used = (n * key_bytes + 63) & ~(size_t)63;
-    if (used == row_bytes) {
-        memcpy(to, from, c->key_bytes);
-        return;
-    }
-    for (size_t i = 0; i < n_rows; i++)
-        memcpy(to + i * row_bytes, from + i * row_bytes, used);
-    if (is_q8)
-        memcpy(to + n_rows * row_bytes, from + n_rows * row_bytes, n * sizeof(float));
+    static const uint8_t value_bytes[] = {
+        [NIB_CACHE_F16] = 2, [NIB_CACHE_F32] = 4, [NIB_CACHE_Q8] = 1};
+    memcpy(to, from, (n + 15) / 16 * key_run(c) * value_bytes[c->type_k]);
+    if (c->type_k == NIB_CACHE_Q8)
+        memcpy(nib_kv_key_scales(c, to), nib_kv_key_scales(c, from), n * sizeof(float));
 }
 
 static void copy_values(const struct nib_kv_cache *c, uint8_t *to, const uint8_t *from, size_t n)

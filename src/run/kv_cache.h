@@ -3,18 +3,19 @@
  * (docs/numerics.md, rule 6): a segment of one KV head of one layer is one run of memory, in the
  * order in which it is read,
  *
- *     [NIB_SEGMENT / NIB_TILE] tiles of  keys    [d][NIB_TILE]          a lane is a key
- *                                        values  [NIB_TILE][d_padded]   a lane is a dimension
+ *     [NIB_SEGMENT / NIB_TILE] tiles of  keys    [NIB_TILE / 16][d][16]  a lane is a key
+ *                                        values  [NIB_TILE][d_padded]    a lane is a dimension
  *
  * and belongs to one thread, which alone writes it (and so touches it first) and works on it when
  * tokens are generated.  Memory is ordered by block, layer, head: a block is a segment of a
- * sequence, or of several (kv_blocks.h), and a short sequence touches little of it.
+ * sequence, or of several (kv_blocks.h), and a short sequence touches little of it: keys come by
+ * 16, so that the first ones are near each other.
  *
  * int8: vectors are turned by a block-wise Walsh-Hadamard transform and coded with one scale each.
  * The codes of four dimensions of a key, and of four keys of a dimension, are neighbours, as the
  * products want them (struct nib_dots):
  *
- *     keys    [d / 4, rounded up][NIB_TILE][4], scales [NIB_TILE]
+ *     keys    [NIB_TILE / 16][d / 4, rounded up][16][4], scales [NIB_TILE]
  *     values  [NIB_TILE / 4][d_padded][4], scales [NIB_TILE]
  */
 #ifndef NIB_KV_CACHE_H
