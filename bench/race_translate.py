@@ -4,7 +4,7 @@ Marian-shaped model with random weights, sources of 25 ids, 32 new ids each.
 
 usage: race_translate.py MODELS TRANSLATE [threads] [repeats]
   MODELS     what bench/make_marian.py wrote
-  TRANSLATE  bench/translate.c, built against libnibble
+  TRANSLATE  build/translate, which CMake makes with -DNIB_BENCH=ON
 Needs numpy and ctranslate2 (pip).  CTranslate2 runs with each number of threads up to `threads`; its
 best counts.
 """

@@ -104,7 +104,7 @@ static void greedy(struct bench *b)
         const struct nib_batch batch = {b->n_batch, ids, sequences, NULL};
         check(b, nib_evaluate(b->context, &batch, &b->err));
         for (uint32_t i = 0; i < b->n_batch; i++)
-            ids[i] = nib_argmax(nib_logits(b->context, i), info->n_tokens);
+            ids[i] = nib_logits_best(b->context, i);
     }
     free(ids);
     free(sequences);

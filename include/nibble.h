@@ -41,7 +41,7 @@
  *             ok = nib_evaluate(context, &batch, &err) == NIB_OK;
  *             if (!ok)
  *                 break;
- *             next = nib_argmax(nib_logits(context, 0), nib_model_info(model)->n_tokens);
+ *             next = nib_logits_best(context, 0);
  *             if (nib_token_is_end(model, next))
  *                 break;
  *             fputs(nib_text_stream_push(stream, next), stdout);
@@ -327,6 +327,10 @@ NIB_API enum nib_status nib_evaluate(struct nib_context *context, const struct n
 /* Logits [n_vocab] of the i-th token of the last batch that wanted them; valid until the next call
  * of nib_evaluate(). */
 NIB_API const float *nib_logits(const struct nib_context *context, size_t i);
+
+/* The id of the largest of these logits below nib_model_info's n_tokens, the lowest such id, which
+ * nib_argmax() would find more slowly; -1 if there is no i-th. */
+NIB_API int32_t nib_logits_best(const struct nib_context *context, size_t i);
 
 /* Tokens in a sequence, and forgetting all after the first `n`. */
 NIB_API uint32_t nib_sequence_length(const struct nib_context *context, uint32_t sequence);

@@ -32,6 +32,21 @@ static float largest(const struct row *r)
     return best;
 }
 
+int32_t nib_logits_best(const struct nib_context *context, size_t i)
+{
+    if (i >= context->n_logits)
+        return -1;
+    const struct row r = row_of(context, i);
+    const float best = largest(&r);
+    size_t b = 0;
+    while (b < r.n_whole && r.max[b] != best)
+        b++;
+    size_t id = b * NIB_LOGITS_BLOCK;
+    while (r.logits[id] != best)
+        id++;
+    return (int32_t)id;
+}
+
 /* The ids of the largest logits, which stand for their log-probabilities until the end. */
 static void find_top(const struct row *r, struct nib_top *top)
 {
