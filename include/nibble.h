@@ -533,7 +533,14 @@ struct nib_hypothesis {
     size_t n_ids;
     double sum; /* of log-probabilities */
     double score;
-    bool is_ended; /* by an end id, not by the maximum length */
+    bool is_ended;    /* by an end id, not by the maximum length */
+    bool has_phrases; /* all that are forced */
+};
+
+/* Ids that an answer has in it, one after the other: one list of them, or any one of several. */
+struct nib_beam_phrase {
+    const struct nib_id_list *alternatives; /* none begins with another */
+    size_t n_alternatives;
 };
 
 struct nib_beam_params {
@@ -554,6 +561,11 @@ struct nib_beam_params {
     double diversity_penalty;
     const int32_t *bad_ids; /* never chosen, beside the model's own */
     size_t n_bad_ids;
+    /* At most 64, by NIB_BEAMS_HF, without groups: sequences do not end before all are generated,
+     * in any order, sharing no id.  At the maximum length those that have all count; the others do
+     * too where fewer than n_best of the beams have (Post and Vilar 2018; transformers). */
+    const struct nib_beam_phrase *phrases;
+    size_t n_phrases;
     bool ignores_end; /* end ids are ids as others */
     /* After each step, with all beams of `input`, best first; by NIB_BEAMS_HF those that go on,
      * then the list of those that have ended.  May be NULL. */

@@ -131,6 +131,24 @@ json "groups differ" 'len({h["ids"][0] for h in rows[0]["nbest"]}) > 1'
 accepts run "$toy" -p 'A B C' --beams 2 --bad-words '[[16]]' --output json
 json "bad words" '16 not in rows[0]["ids"]'
 
+accepts run "$toy" -p $'A B C\nG H' --beams 4 --nbest 3 --force-words D --force-words 'E F|2' --output json
+json "forced words are in every answer" \
+    'len(rows) == 2 and all(" D " in " %s " % h["text"] and (" E F " in " %s " % h["text"] or " 2 " in " %s " % h["text"])
+         for r in rows for h in r["nbest"])'
+cp out words
+accepts run "$toy" -p $'A B C\nG H' --beams 4 --nbest 3 --force-ids 18 --force-ids '19,20|6' --output json
+ids_of() { python3 -c 'import json, sys; v = json.load(open(sys.argv[1]))["model"]["vocab"]; print(*[v[w] for w in sys.argv[2:]])' "$toy/tokenizer.json" "$@"; }
+check "by the ids of D, E, F and 2" eval '[ "$(ids_of D E F 2)" = "18 19 20 6" ] && cmp -s out words'
+accepts run "$toy" -p $'A B C\nG H' --beams 4 --nbest 3 --force-ids 18 --force-ids '19,20|6' --output json -np 1 --no-kv-cache
+check "the same line by line and without a cache" cmp -s out words
+accepts run "$toy" -p 'A B C' --beams 4 --nbest 4 --force-ids 18,18,18,18 -n 5
+check "a note where answers have no room for them" grep -q 'lack a text to force; allow more tokens (-n)' err
+accepts run "$folders/gpt2" -p 'The quick brown fox' --beams 4 -n 16 --force-words 'the end|a stop' --ignore-eos --output json
+json "a text of several tokens, behind a blank" '" the end" in rows[0]["text"] or " a stop" in rows[0]["text"]'
+accepts run "$folders/llama-gqa" -p 'The quick brown fox' --beams 4 -n 20 --force-words 'house' --force-words '\|' --ignore-eos --output json
+json "by another vocabulary too, and the sign between alternatives as a text" \
+    '" house" in rows[0]["text"] and "|" in rows[0]["text"]'
+
 cp -r "$toy" forced
 sed -i 's/"eos_token_id": 2,/&"forced_eos_token_id": 2,/' forced/config.json
 accepts run forced -p 'A B C' -n 3 --output json
@@ -139,6 +157,9 @@ for rule in hf textbook; do
     accepts run forced -p 'A B C' -n 3 --output json --beams 2 --beam-rule $rule
     json "beams by $rule too" 'rows[0]["ids"] == [17, 16, 2] and rows[0]["ended"]'
 done
+accepts run forced -p 'A B C' -n 3 --output json --beams 2 --force-words 'F E'
+json "behind what --force-words forces" 'rows[0]["ids"] == [20, 19, 2] and rows[0]["ended"]'
+refuses 2 'need 3 new ids, and input 0 gets at most 2' run forced -p 'A B C' -n 2 --beams 2 --force-words 'F E'
 
 # ---- references ---------------------------------------------------------------------------------
 
@@ -306,6 +327,21 @@ refuses 2 'logprobs' run "$toy" -p one --beams 4 --logprobs 2 --output json
 refuses 2 'at least one' run "$toy" -p one --beams 4 -n 0
 refuses 2 'single tokens' run "$toy" -p one --beams 4 --bad-words '[[1, 2]]'
 refuses 2 'inf alone' run "$toy" -p one --beams 4 -l 5+1
+refuses 2 'add --beams' run "$toy" -p one --force-words two
+refuses 2 'add --beams' run "$toy" -p one --force-ids 5
+refuses 2 'without --beam-groups' run "$toy" -p one --beams 4 --force-ids 5 --beam-groups 2
+refuses 2 'with --beam-rule hf' run "$toy" -p one --beams 4 --force-ids 5 --beam-rule textbook
+refuses 2 'nothing to force' run "$toy" -p one --beams 4 --force-words ''
+refuses 2 'nothing to force' run "$toy" -p one --beams 4 --force-words 'A||B'
+refuses 2 'becomes <unk>' run "$toy" -p one --beams 4 --force-words 'A Hamburg'
+for ids in '' 5, '5|' '|5' 5,,6 '5 6' 107 -1 5.0 99999999999; do
+    refuses 2 'expected ids from 0 to 106' run "$toy" -p one --beams 4 --force-ids "$ids"
+done
+refuses 2 'begins with another' run "$toy" -p one --beams 4 --force-words 'A|A B'
+refuses 2 '2, which ends' run "$toy" -p one --beams 4 --force-ids 5,2
+refuses 2 '16, which is banned' run "$toy" -p one --beams 4 --force-ids 16 --bad-words '[[16]]'
+refuses 2 'need 3 new ids' run "$toy" -p one --beams 4 --force-ids 5,6,7 -n 2
+refuses 2 'takes ids only' run "$folders/marian" --ids ids.json --beams 4 --force-words A
 refuses 2 'no source' run "$toy" -f /dev/null
 refuses 2 'conversation' run "$toy" -p one -cnv
 refuses 2 'with an encoder' run "$model" -p one --decoder-ids begin.json

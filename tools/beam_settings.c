@@ -1,5 +1,6 @@
 /* See beam_settings.h. */
 #include "beam_settings.h"
+#include "phrase_settings.h"
 #include "settings.h"
 
 #include <math.h>
@@ -9,6 +10,7 @@ static struct {
     int64_t n_best, no_repeat_ngram, n_groups;
     double length_penalty, diversity_penalty;
     int rule, early_stopping;
+    struct nib_words force_words, force_ids;
 } args;
 
 static const char *const rules[] = {"hf", "textbook", NULL};
@@ -42,6 +44,12 @@ const struct nib_option nib_options_beams[] = {
      MAX_BEAMS, false, NULL},
     {NULL, "--diversity-penalty", NULL, "X", "and what taking the same costs", NIB_OPTION_NUMBER,
      &args.diversity_penalty, 0, 1e6, false, NULL},
+    {NULL, "--force-words", NULL, "TEXT",
+     "answers of beams have this text in them, as it is written behind a blank, or one of several: "
+     "'house|building' (\\| is a |); may be repeated",
+     NIB_OPTION_WORDS, &args.force_words, 0, 0, false, NULL},
+    {NULL, "--force-ids", NULL, "IDS", "the same with ids, as 12,13 or 12,13|14; may be repeated",
+     NIB_OPTION_WORDS, &args.force_ids, 0, 0, false, NULL},
     {0},
 };
 
@@ -64,6 +72,10 @@ bool nib_settings_wants_beams(void)
 
 int nib_settings_check_beams(void)
 {
+    const bool forces = args.force_words.n > 0 || args.force_ids.n > 0;
+    if (args.n_beams == 0 && forces)
+        return nib_complain(NIB_EXIT_USAGE, "--force-words and --force-ids are for beam search; "
+                                            "add --beams N, as --beams 4");
     if (args.n_beams == 0 && (args.n_best > 1 || args.n_groups > 1 || args.no_repeat_ngram > 0))
         return nib_complain(NIB_EXIT_USAGE, "--nbest, --beam-groups and --no-repeat-ngram-size are "
                                             "for beam search; add --beams N");
@@ -80,6 +92,10 @@ int nib_settings_check_beams(void)
     if (args.n_groups > 1 && args.rule != 0)
         return nib_complain(NIB_EXIT_USAGE,
                             "--beam-groups goes with --beam-rule hf; leave one of them out");
+    if (forces && (args.n_groups > 1 || args.rule != 0))
+        return nib_complain(NIB_EXIT_USAGE,
+                            "--force-words and --force-ids go with --beam-rule hf and without "
+                            "--beam-groups; leave the others out");
     return NIB_EXIT_OK;
 }
 
@@ -132,5 +148,5 @@ int nib_settings_beam_params(struct nib_beam_params *out, const struct nib_model
     out->n_groups = (uint32_t)args.n_groups;
     out->diversity_penalty = args.diversity_penalty;
     add_bans(out, &sampling);
-    return NIB_EXIT_OK;
+    return nib_settings_add_phrases(out, model, &args.force_words, &args.force_ids);
 }

@@ -23,7 +23,7 @@ struct work {
 
     const size_t *batch; /* the lines in work */
     bool is_broken;      /* standard output is gone */
-    size_t n_source, n_generated, n_cut, n_full;
+    size_t n_source, n_generated, n_cut, n_full, n_lacking;
 };
 
 static const struct nib_line *line_at(const struct work *w, size_t i)
@@ -183,6 +183,8 @@ static int search_batch(struct work *w, size_t n)
             w->n_generated += found[i].best[0].n_ids;
             w->n_cut += !found[i].best[0].is_ended;
         }
+        for (size_t j = 0; j < found[i].n_best; j++)
+            w->n_lacking += !found[i].best[j].has_phrases;
     }
     nib_beam_outputs_free(found, n);
     free(inputs);
@@ -361,6 +363,11 @@ static void note_totals(const struct work *w, double seconds)
                  seconds > 0 ? (double)w->n_generated / seconds : 0);
     if ((w->info->has_encoder || w->uses_beams) && w->n_cut > 0 && !w->job->ignores_end)
         nib_note("%zu of them reached the maximum length; -n N sets it", w->n_cut);
+    if (w->n_lacking > 0)
+        nib_note(
+            "%zu answers lack a text to force; allow more tokens (-n), or ask for fewer answers "
+            "(--nbest)",
+            w->n_lacking);
 }
 
 static int run(struct work *w)

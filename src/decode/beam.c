@@ -58,11 +58,6 @@ static enum nib_status check_params(const struct nib_beam_params *p, struct nib_
     return NIB_OK;
 }
 
-static size_t max_new_of(const struct nib_beam_run *r, size_t input)
-{
-    return r->inputs[input].max_new > 0 ? r->inputs[input].max_new : r->p.max_new;
-}
-
 static enum nib_status check_inputs(const struct nib_beam_run *r, struct nib_error *err)
 {
     const struct nib_context_info *info = nib_context_info(r->context);
@@ -79,7 +74,7 @@ static enum nib_status check_inputs(const struct nib_beam_run *r, struct nib_err
         if (r->inputs[i].n_prefix == 0)
             return nib_fail(err, NIB_ERROR_ARGUMENT,
                             "input %zu has no id to begin with; give a prompt or the start id", i);
-        const size_t max_new = max_new_of(r, i);
+        const size_t max_new = nib_beam_max_new(r, i);
         if (max_new > MAX_NEW)
             return nib_fail(err, NIB_ERROR_ARGUMENT,
                             "at most %zu new ids for input %zu; use 1 to %d", max_new, i, MAX_NEW);
@@ -134,7 +129,7 @@ static enum nib_status allocate(struct nib_beam_run *r)
 {
     const size_t k = r->p.n_beams;
     r->searches = calloc(r->n_inputs, sizeof(*r->searches));
-    r->candidates = malloc((k * r->n_wanted + k) * sizeof(*r->candidates));
+    r->candidates = malloc((k * r->n_wanted + k + k * r->n_alternatives) * sizeof(*r->candidates));
     r->tops = malloc(r->n_inputs * k * sizeof(*r->tops));
     r->taken = malloc(k * sizeof(*r->taken));
     r->shown = malloc(2 * k * sizeof(*r->shown));
@@ -145,7 +140,7 @@ static enum nib_status allocate(struct nib_beam_run *r)
     uint64_t n_ids = 0;
     for (size_t i = 0; i < r->n_inputs && is_complete; i++) {
         struct nib_search *s = &r->searches[i];
-        s->max_new = max_new_of(r, i);
+        s->max_new = nib_beam_max_new(r, i);
         n_ids += s->max_new;
         s->beams = make_beams(k, s->max_new);
         s->next = make_beams(k, s->max_new);
@@ -165,6 +160,17 @@ static void find_ends(struct nib_beam_run *r)
             r->ends[r->n_ends++] = id;
 }
 
+static struct nib_hypothesis hypothesis_of(const struct nib_beam_run *r, const struct nib_beam *b,
+                                           const int32_t *ids)
+{
+    return (struct nib_hypothesis){.ids = ids,
+                                   .n_ids = b->n,
+                                   .sum = b->sum,
+                                   .score = nib_beam_score(r, b->sum, b->n),
+                                   .is_ended = b->is_ended,
+                                   .has_phrases = b->progress.n_done == r->p.n_phrases};
+}
+
 static void show(const struct nib_beam_run *r, size_t input, size_t number)
 {
     const struct nib_search *s = &r->searches[input];
@@ -172,8 +178,7 @@ static void show(const struct nib_beam_run *r, size_t input, size_t number)
         return;
     for (size_t i = 0; i < s->n_beams + s->n_ended; i++) {
         const struct nib_beam *b = i < s->n_beams ? &s->beams[i] : &s->ended[i - s->n_beams];
-        r->shown[i] = (struct nib_hypothesis){b->ids, b->n, b->sum, nib_beam_score(r, b->sum, b->n),
-                                              b->is_ended};
+        r->shown[i] = hypothesis_of(r, b, b->ids);
     }
     r->p.on_step(r->p.data, input, number, r->shown, s->n_beams + s->n_ended);
 }
@@ -194,6 +199,7 @@ static enum nib_status begin(struct nib_beam_run *r)
             status = nib_sequence_set_source(r->context, first, (uint32_t)i, r->err);
         r->searches[i].n_beams = 1;
         r->searches[i].beams[0].sequence = first;
+        nib_beam_progress_begin(r, &r->searches[i].beams[0].progress);
         n += r->inputs[i].n_prefix;
     }
     if (status != NIB_OK)
@@ -272,9 +278,7 @@ static enum nib_status give_best(const struct nib_beam_run *r, const struct nib_
     int32_t *ids = (int32_t *)(void *)(out->best + n_all);
     for (size_t i = 0; i < n_all; i++) {
         memcpy(ids, beams[i].ids, beams[i].n * sizeof(*ids));
-        out->best[i] =
-            (struct nib_hypothesis){ids, beams[i].n, beams[i].sum,
-                                    nib_beam_score(r, beams[i].sum, beams[i].n), beams[i].is_ended};
+        out->best[i] = hypothesis_of(r, &beams[i], ids);
         ids += beams[i].n;
     }
     if (!is_hf)
@@ -301,6 +305,8 @@ enum nib_status nib_beam_search(struct nib_context *context, const struct nib_mo
     enum nib_status status = check_params(&r.p, err);
     if (status == NIB_OK)
         status = check_inputs(&r, err);
+    if (status == NIB_OK)
+        status = nib_beam_check_phrases(&r);
     if (status != NIB_OK)
         return status;
     find_ends(&r);

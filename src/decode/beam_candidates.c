@@ -165,15 +165,31 @@ static size_t extend(const struct nib_beam_run *r, const struct nib_beam_input *
     return n;
 }
 
+bool nib_beam_candidate(const struct nib_beam_run *r, size_t input, size_t beam,
+                        const struct nib_top *top, int32_t id, struct nib_beam_candidate *out)
+{
+    const struct nib_beam *b = &r->searches[input].beams[beam];
+    const struct nib_beam_input *in = &r->inputs[input];
+    const double logit = (double)nib_logits(r->context, top->row)[id];
+    const struct nib_id_logprob t = {id, logit - top->log_sum};
+    if (is_banned(r, in, b, id) || !(t.logprob > -INFINITY))
+        return false;
+    *out = (struct nib_beam_candidate){.sum = b->sum + adjusted(r, in, b, t),
+                                       .beam = (uint32_t)beam,
+                                       .id = id,
+                                       .is_end = nib_beam_is_end(r, id)};
+    return true;
+}
+
 void nib_beam_extend(struct nib_beam_run *r, const struct nib_search *s, size_t input, size_t beam,
                      struct nib_top *top, size_t *n_candidates)
 {
     const struct nib_beam *b = &s->beams[beam];
     const struct nib_beam_input *in = &r->inputs[input];
     struct nib_beam_candidate *out = r->candidates + *n_candidates;
-    const int32_t forced = nib_model_info(r->model)->forced_eos_id;
     size_t n = 1;
-    if (forced >= 0 && !r->p.ignores_end && b->n + 1 == s->max_new) {
+    if (nib_beam_must_end(r, s, b)) {
+        const int32_t forced = nib_model_info(r->model)->forced_eos_id;
         *out = (struct nib_beam_candidate){.sum = b->sum,
                                            .beam = (uint32_t)beam,
                                            .id = forced,

@@ -13,6 +13,11 @@ static int compare_candidates(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
+void nib_beam_sort(struct nib_beam_candidate *candidates, size_t n)
+{
+    qsort(candidates, n, sizeof(*candidates), compare_candidates);
+}
+
 static void copy_beam(struct nib_beam *to, const struct nib_beam *from)
 {
     int32_t *ids = to->ids;
@@ -28,9 +33,16 @@ static void append(struct nib_beam *b, const struct nib_beam_candidate *c)
     b->is_ended = c->is_end;
 }
 
-/* Into the list of ended ones, if it is among the n_beams best. */
-static void add_ended(const struct nib_beam_run *r, struct nib_search *s,
-                      const struct nib_beam *from, const struct nib_beam_candidate *c)
+void nib_beam_grow(const struct nib_beam_run *r, struct nib_beam *to, const struct nib_beam *from,
+                   const struct nib_beam_candidate *c)
+{
+    copy_beam(to, from);
+    append(to, c);
+    nib_beam_progress_add(r, &to->progress, c->id);
+}
+
+void nib_beam_add_ended(const struct nib_beam_run *r, struct nib_search *s,
+                        const struct nib_beam *from, const struct nib_beam_candidate *c)
 {
     const size_t k = r->p.n_beams;
     const double score = nib_beam_score(r, c->sum, from->n + 1);
@@ -44,8 +56,7 @@ static void add_ended(const struct nib_beam_run *r, struct nib_search *s,
         s->n_ended++;
     memmove(s->ended + at + 1, s->ended + at, (s->n_ended - at - 1) * sizeof(*s->ended));
     s->ended[at] = last; /* its memory */
-    copy_beam(&s->ended[at], from);
-    append(&s->ended[at], c);
+    nib_beam_grow(r, &s->ended[at], from, c);
 }
 
 /* The beams of a group, from its candidates by sum. */
@@ -54,17 +65,16 @@ static void select_running(struct nib_beam_run *r, struct nib_search *s, size_t 
 {
     const size_t size = r->p.n_beams / r->p.n_groups, end = *n_next + size;
     const bool is_last = s->beams[0].n + 1 == s->max_new;
-    qsort(r->candidates, n_candidates, sizeof(*r->candidates), compare_candidates);
+    nib_beam_sort(r->candidates, n_candidates);
     for (size_t i = 0; i < n_candidates && i < r->n_wanted / r->p.n_groups; i++) {
         const struct nib_beam_candidate *c = &r->candidates[i];
         const struct nib_beam *from = &s->beams[c->beam];
         if (c->is_end || is_last) {
             if (i < size)
-                add_ended(r, s, from, c);
+                nib_beam_add_ended(r, s, from, c);
         } else if (*n_next < end) {
             struct nib_beam *to = &s->next[(*n_next)++];
-            copy_beam(to, from);
-            append(to, c);
+            nib_beam_grow(r, to, from, c);
             to->group = (uint32_t)group;
             r->taken[r->n_taken++] = (uint32_t)c->id;
         }
@@ -81,7 +91,7 @@ static void select_textbook(struct nib_beam_run *r, struct nib_search *s, size_t
                 .rank = nib_beam_score(r, s->beams[i].sum, s->beams[i].n),
                 .beam = (uint32_t)i,
                 .id = -1};
-    qsort(r->candidates, n_candidates, sizeof(*r->candidates), compare_candidates);
+    nib_beam_sort(r->candidates, n_candidates);
     for (size_t i = 0; i < n_candidates && i < r->p.n_beams; i++) {
         const struct nib_beam_candidate *c = &r->candidates[i];
         copy_beam(&s->next[*n_next], &s->beams[c->beam]);
@@ -138,6 +148,8 @@ static bool is_finished(const struct nib_beam_run *r, const struct nib_search *s
     double best = s->beams[0].sum;
     for (size_t i = 1; i < s->n_beams; i++)
         best = s->beams[i].sum > best ? s->beams[i].sum : best;
+    if (r->p.n_phrases > 0)
+        best = s->best_sum;
     const bool could_grow = r->p.early_stopping == NIB_STOP_NEVER && r->p.length_penalty > 0;
     const struct nib_beam *worst = &s->ended[s->n_ended - 1];
     return nib_beam_score(r, best, could_grow ? s->max_new : n) <=
@@ -159,7 +171,9 @@ enum nib_status nib_beam_step(struct nib_beam_run *r, size_t input, size_t *row)
         for (size_t i = 0; i < s->n_beams; i++)
             if (tops[i] && (is_first || s->beams[i].group == group))
                 nib_beam_extend(r, s, input, i, tops[i], &n_candidates);
-        if (r->p.rule == NIB_BEAMS_HF)
+        if (r->p.n_phrases > 0)
+            nib_beam_select_forced(r, s, input, tops, n_candidates, &n_next);
+        else if (r->p.rule == NIB_BEAMS_HF)
             select_running(r, s, n_candidates, group, &n_next);
         else
             select_textbook(r, s, n_candidates, &n_next);
