@@ -87,7 +87,7 @@ attribute() {
 run_tests() { # CTEST'S ARGUMENTS...: counted
     rm -f "$results"
     # CTest itself lists the tests that were skipped; what a test left out is in its output, kept in full.
-    ctest --test-dir "$build" --output-on-failure --test-output-size-passed 1000000 \
+    ctest --test-dir "$build" --parallel "$(nproc)" --output-on-failure --test-output-size-passed 1000000 \
         --output-junit "$results" "$@" || status=$?
     if [ ! -f "$results" ]; then
         failed=$((failed + 1))
