@@ -1,40 +1,17 @@
 /* See phrase_settings.h. */
 #include "phrase_settings.h"
+#include "id_lists.h"
 #include "input.h"
 #include "terminal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* One value of an option: alternatives with "|" between.  The pointers are set once all are
- * there. */
-struct phrase {
-    struct nib_id_list *alternatives;
-    int32_t *ids;
-    size_t n_alternatives, n_ids;
-};
-
-static void begin(struct phrase *p)
+/* One value of an option: alternatives with "|" between. */
+static struct nib_beam_phrase phrase_of(struct nib_id_lists *alternatives)
 {
-    p->alternatives = nib_grow(p->alternatives, p->n_alternatives + 1, sizeof *p->alternatives);
-    p->alternatives[p->n_alternatives++] = (struct nib_id_list){0};
-}
-
-static void add(struct phrase *p, int32_t id)
-{
-    p->ids = nib_grow(p->ids, p->n_ids + 1, sizeof *p->ids);
-    p->ids[p->n_ids++] = id;
-    p->alternatives[p->n_alternatives - 1].n_ids++;
-}
-
-static struct nib_beam_phrase end(struct phrase *p)
-{
-    const int32_t *ids = p->ids;
-    for (size_t i = 0; i < p->n_alternatives; i++) {
-        p->alternatives[i].ids = ids;
-        ids += p->alternatives[i].n_ids;
-    }
-    return (struct nib_beam_phrase){p->alternatives, p->n_alternatives};
+    nib_id_lists_end(alternatives);
+    return (struct nib_beam_phrase){alternatives->lists, alternatives->n_lists};
 }
 
 /* ---- words ---------------------------------------------------------------------------------- */
@@ -49,15 +26,6 @@ static const char *next_word(const char *text, struct nib_buffer *out)
         nib_buffer_add(out, text, 1);
     }
     return *text ? text + 1 : NULL;
-}
-
-static int tokenize(const struct nib_model *model, const char *text, size_t n_bytes, int32_t **ids,
-                    size_t *n_ids)
-{
-    struct nib_error err;
-    if (nib_tokenize(model, text, n_bytes, NIB_PARSE_SPECIAL, ids, n_ids, &err) != NIB_OK)
-        return nib_complain_error(&err);
-    return NIB_EXIT_OK;
 }
 
 /* Special tokens have a name and no text: a word that has one is not in the vocabulary. */
@@ -82,7 +50,7 @@ static int check_special(const struct nib_model *model, const struct nib_buffer 
 
 /* The ids that a word adds behind another and a blank: with the blank where it is part of a token,
  * and without what a vocabulary puts before a text. */
-static int add_word(struct phrase *out, const struct nib_model *model,
+static int add_word(struct nib_id_lists *out, const struct nib_model *model,
                     const struct nib_buffer *word)
 {
     struct nib_buffer text = {0};
@@ -90,19 +58,19 @@ static int add_word(struct phrase *out, const struct nib_model *model,
     size_t n_before = 0, n_ids = 0;
     nib_buffer_add(&text, "a ", 2);
     nib_buffer_add(&text, word->data, word->n_bytes);
-    int exit_code = tokenize(model, "a", 1, &before, &n_before);
+    int exit_code = nib_word_ids(model, "a", 1, &before, &n_before);
     if (exit_code == NIB_EXIT_OK)
-        exit_code = tokenize(model, text.data, text.n_bytes, &ids, &n_ids);
+        exit_code = nib_word_ids(model, text.data, text.n_bytes, &ids, &n_ids);
     if (exit_code == NIB_EXIT_OK &&
         (n_ids <= n_before || memcmp(ids, before, n_before * sizeof *ids) != 0)) {
         nib_free(ids);
         ids = NULL;
         n_before = 0;
-        exit_code = tokenize(model, text.data + 1, text.n_bytes - 1, &ids, &n_ids);
+        exit_code = nib_word_ids(model, text.data + 1, text.n_bytes - 1, &ids, &n_ids);
     }
-    begin(out);
+    nib_id_lists_begin(out);
     for (size_t i = n_before; i < n_ids && exit_code == NIB_EXIT_OK; i++) {
-        add(out, ids[i]);
+        nib_id_lists_add(out, ids[i]);
         exit_code = check_special(model, word, ids[i]);
     }
     nib_free(before);
@@ -111,7 +79,7 @@ static int add_word(struct phrase *out, const struct nib_model *model,
     return exit_code;
 }
 
-static int read_words(struct phrase *out, const struct nib_model *model, const char *text)
+static int read_words(struct nib_id_lists *out, const struct nib_model *model, const char *text)
 {
     int exit_code = NIB_EXIT_OK;
     for (const char *rest = text; rest && exit_code == NIB_EXIT_OK;) {
@@ -131,10 +99,10 @@ static int read_words(struct phrase *out, const struct nib_model *model, const c
 
 /* ---- ids ------------------------------------------------------------------------------------ */
 
-static int read_ids(struct phrase *out, const struct nib_model *model, const char *text)
+static int read_ids(struct nib_id_lists *out, const struct nib_model *model, const char *text)
 {
     const uint32_t n_tokens = nib_model_info(model)->n_tokens;
-    begin(out);
+    nib_id_lists_begin(out);
     for (const char *at = text;; at++) {
         const size_t n = strspn(at, "0123456789");
         const unsigned long long id = n > 0 && n < 10 ? strtoull(at, NULL, 10) : n_tokens;
@@ -144,11 +112,11 @@ static int read_ids(struct phrase *out, const struct nib_model *model, const cha
                                 "--force-ids %.100s: expected ids from 0 to %u with commas "
                                 "between, and | between alternatives, as in 12,13|14",
                                 text, n_tokens - 1);
-        add(out, (int32_t)id);
+        nib_id_lists_add(out, (int32_t)id);
         if (!*at)
             return NIB_EXIT_OK;
         if (*at == '|')
-            begin(out);
+            nib_id_lists_begin(out);
     }
 }
 
@@ -160,14 +128,14 @@ int nib_settings_add_phrases(struct nib_beam_params *out, const struct nib_model
     phrases = nib_grow(phrases, words->n + ids->n + 1, sizeof *phrases);
     out->phrases = phrases;
     for (size_t i = 0; i < words->n && exit_code == NIB_EXIT_OK; i++) {
-        struct phrase p = {0};
+        struct nib_id_lists p = {0};
         exit_code = read_words(&p, model, words->values[i]);
-        phrases[out->n_phrases++] = end(&p);
+        phrases[out->n_phrases++] = phrase_of(&p);
     }
     for (size_t i = 0; i < ids->n && exit_code == NIB_EXIT_OK; i++) {
-        struct phrase p = {0};
+        struct nib_id_lists p = {0};
         exit_code = read_ids(&p, model, ids->values[i]);
-        phrases[out->n_phrases++] = end(&p);
+        phrases[out->n_phrases++] = phrase_of(&p);
     }
     return exit_code;
 }

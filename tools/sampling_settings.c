@@ -2,6 +2,7 @@
  * The options of sampling, with llama.cpp's names and defaults, and the parameters that are made of
  * them: words and texts become ids of the model's vocabulary.
  */
+#include "id_lists.h"
 #include "settings.h"
 
 #include <yyjson.h>
@@ -134,46 +135,6 @@ void nib_settings_init_sampling(void)
     args.mirostat_eta = decimal(p.mirostat_eta);
 }
 
-/* ---- ids ------------------------------------------------------------------------------------ */
-
-/* Lists of ids that grow; the lists' pointers are set once all are there. */
-struct lists {
-    struct nib_id_list *lists;
-    int32_t *ids;
-    size_t n_lists, n_ids;
-};
-
-static void lists_begin(struct lists *l)
-{
-    l->lists = nib_grow(l->lists, l->n_lists + 1, sizeof *l->lists);
-    l->lists[l->n_lists++] = (struct nib_id_list){0};
-}
-
-static void lists_add(struct lists *l, int32_t id)
-{
-    l->ids = nib_grow(l->ids, l->n_ids + 1, sizeof *l->ids);
-    l->ids[l->n_ids++] = id;
-    l->lists[l->n_lists - 1].n_ids++;
-}
-
-static void lists_end(struct lists *l)
-{
-    size_t used = 0;
-    for (size_t i = 0; i < l->n_lists; i++) {
-        l->lists[i].ids = l->ids + used;
-        used += l->lists[i].n_ids;
-    }
-}
-
-static int tokenize(const struct nib_model *model, const char *text, size_t n_bytes, int32_t **ids,
-                    size_t *n_ids)
-{
-    struct nib_error err;
-    if (nib_tokenize(model, text, n_bytes, NIB_PARSE_SPECIAL, ids, n_ids, &err) != NIB_OK)
-        return nib_complain_error(&err);
-    return NIB_EXIT_OK;
-}
-
 /* ---- logit bias ----------------------------------------------------------------------------- */
 
 struct biases {
@@ -226,7 +187,7 @@ static int read_bias(const struct nib_model *model, const char *text, struct bia
     }
     int32_t *ids;
     size_t n_ids;
-    const int exit_code = tokenize(model, text, n_bytes, &ids, &n_ids);
+    const int exit_code = nib_word_ids(model, text, n_bytes, &ids, &n_ids);
     if (exit_code != NIB_EXIT_OK)
         return exit_code;
     for (size_t i = 0; i < n_ids; i++)
@@ -245,7 +206,7 @@ static int complain_lists(const char *text)
                         text);
 }
 
-static int read_word_ids(const struct nib_model *model, const char *text, struct lists *out)
+static int read_word_ids(const struct nib_model *model, const char *text, struct nib_id_lists *out)
 {
     int exit_code = NIB_EXIT_OK;
     const uint32_t n_vocab = nib_model_info(model)->n_vocab;
@@ -260,13 +221,13 @@ static int read_word_ids(const struct nib_model *model, const char *text, struct
             exit_code = complain_lists(text);
             break;
         }
-        lists_begin(out);
+        nib_id_lists_begin(out);
         yyjson_arr_foreach(list, j, n_ids, id)
         {
             if (!yyjson_is_uint(id) || yyjson_get_uint(id) >= n_vocab)
                 exit_code = complain_lists(text);
             else
-                lists_add(out, (int32_t)yyjson_get_uint(id));
+                nib_id_lists_add(out, (int32_t)yyjson_get_uint(id));
             if (exit_code != NIB_EXIT_OK)
                 goto done;
         }
@@ -277,7 +238,7 @@ done:
 }
 
 /* As it stands, and as it is written behind another word. */
-static int read_word(const struct nib_model *model, const char *text, struct lists *out)
+static int read_word(const struct nib_model *model, const char *text, struct nib_id_lists *out)
 {
     if (strncmp(text, "[[", 2) == 0)
         return read_word_ids(model, text, out);
@@ -287,11 +248,11 @@ static int read_word(const struct nib_model *model, const char *text, struct lis
         size_t n_ids = 0;
         nib_buffer_add(&word, " ", has_blank ? 1 : 0);
         nib_buffer_add(&word, text, strlen(text));
-        const int exit_code = tokenize(model, word.data, word.n_bytes, &ids, &n_ids);
+        const int exit_code = nib_word_ids(model, word.data, word.n_bytes, &ids, &n_ids);
         if (n_ids > 0)
-            lists_begin(out);
+            nib_id_lists_begin(out);
         for (size_t i = 0; i < n_ids; i++)
-            lists_add(out, ids[i]);
+            nib_id_lists_add(out, ids[i]);
         nib_free(ids);
         nib_buffer_free(&word);
         if (exit_code != NIB_EXIT_OK)
@@ -400,7 +361,7 @@ static void fill_end_ids(struct nib_sampler_params *p, const struct nib_model *m
 
 static int make_params(struct nib_sampler_params *p, const struct nib_model *model)
 {
-    struct lists words = {0};
+    struct nib_id_lists words = {0};
     struct biases biases = {0};
     int exit_code = NIB_EXIT_OK;
     nib_sampler_params_init(p);
@@ -413,7 +374,7 @@ static int make_params(struct nib_sampler_params *p, const struct nib_model *mod
         exit_code = read_bias(model, args.logit_bias.values[i], &biases);
     for (size_t i = 0; i < args.bad_words.n && exit_code == NIB_EXIT_OK; i++)
         exit_code = read_word(model, args.bad_words.values[i], &words);
-    lists_end(&words);
+    nib_id_lists_end(&words);
     p->logit_bias = biases.list;
     p->n_logit_bias = biases.n;
     p->bad_words = words.lists;
