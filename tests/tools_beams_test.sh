@@ -354,4 +354,13 @@ echo '[[1, 107]]' >bad.json
 refuses 3 '0 to 106' run "$toy" -p one --decoder-ids bad.json
 refuses 3 '0 to 106' run "$toy" --ids bad.json
 
+# ---- a full context is never silent ---------------------------------------------------------------
+
+run run "$model" -p hello --beams 2 -n 300 -c 32 --ignore-eos --output json
+check "as many as asked for do not fit: exit code $code" [ "$code" = 1 ]
+check "and this is said" grep -q 'context of 32 tokens is full; -c N' err
+json "with what there was room for" 'len(rows) == 1 and 20 < len(rows[0]["ids"]) < 33'
+accepts run "$model" -p hello --beams 2 -c 32 --ignore-eos
+check "without a number it is a note" grep -q 'context of 32 tokens is full; -c N' err
+
 finish

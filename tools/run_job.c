@@ -88,10 +88,11 @@ static int tell_full_context(const struct work *w)
     char text[160];
     if (w->n_full == 0)
         return NIB_EXIT_OK;
-    snprintf(text, sizeof text, "stopped: the context of %u tokens is full; -c N sets its size, %s",
+    snprintf(text, sizeof text, "stopped: the context of %u tokens is full; -c N sets its size%s",
              nib_context_info(w->context)->n_ctx,
-             nib_settings_wants_shift() ? "--keep leaves nothing to forget"
-                                        : "--context-shift forgets and goes on");
+             w->uses_beams                ? ""
+             : nib_settings_wants_shift() ? ", --keep leaves nothing to forget"
+                                          : ", --context-shift forgets and goes on");
     if (w->job->is_exact)
         return nib_complain(NIB_EXIT_RUNTIME, "%s", text);
     nib_note("%s", text);
@@ -181,7 +182,7 @@ static int search_batch(struct work *w, size_t n)
                                        w->beams.n_best, &w->outputs[w->batch[i]]);
         if (found[i].n_best > 0) {
             w->n_generated += found[i].best[0].n_ids;
-            w->n_cut += !found[i].best[0].is_ended;
+            *(line_at(w, i)->is_cut ? &w->n_full : &w->n_cut) += !found[i].best[0].is_ended;
         }
         for (size_t j = 0; j < found[i].n_best; j++)
             w->n_lacking += !found[i].best[j].has_phrases;
