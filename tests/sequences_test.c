@@ -22,7 +22,15 @@ struct slot {
     size_t n_done;
 };
 
+/* How a context is made. */
+struct shape {
+    int n_threads;
+    bool has_no_cache;
+    enum nib_kv_type type_k, type_v;
+};
+
 struct stage {
+    struct shape shape;
     struct nib_model *model;
     struct nib_context *context;
     size_t n_vocab;
@@ -38,8 +46,7 @@ static uint32_t draw(struct stage *s, uint32_t n)
     return (uint32_t)(s->random >> 33) % n;
 }
 
-static struct nib_context *make_context(const struct nib_model *model, bool has_cache,
-                                        int n_threads)
+static struct nib_context *make_context(const struct nib_model *model, struct shape shape)
 {
     struct nib_context_params p;
     struct nib_context *context;
@@ -48,8 +55,10 @@ static struct nib_context *make_context(const struct nib_model *model, bool has_
     p.n_ctx = N_CTX;
     p.n_batch = 64;
     p.n_sequences = p.n_logits = N_SLOTS;
-    p.n_threads = n_threads;
-    p.kv_cache = has_cache;
+    p.n_threads = shape.n_threads;
+    p.kv_cache = !shape.has_no_cache;
+    p.type_k = shape.type_k;
+    p.type_v = shape.type_v;
     if (nib_context_create(&context, model, &p, &err) != NIB_OK)
         fail_msg("%s", err.message);
     return context;
@@ -65,7 +74,8 @@ static void evaluate(struct nib_context *context, const struct nib_batch *batch)
 /* Texts of a few beginnings longer than a block, and of their own from somewhere on. */
 static void make_texts(struct stage *s)
 {
-    struct nib_context *alone = make_context(s->model, true, 1);
+    const struct shape shape = {1, false, s->shape.type_k, s->shape.type_v};
+    struct nib_context *alone = make_context(s->model, shape);
     for (size_t t = 0; t < N_TEXTS; t++) {
         struct text *text = &s->texts[t];
         const struct text *stem = t >= 4 ? &s->texts[draw(s, 4)] : NULL;
@@ -153,24 +163,25 @@ static void happen(struct stage *s)
     advance(s);
 }
 
-static void run_events(size_t n, bool has_cache, int n_threads)
+static void run_events(size_t n, struct shape shape)
 {
     struct model_draft d;
     draft_init(&d);
     draft_int(&d, "llama.context_length", N_CTX);
     struct stage *s = calloc(1, sizeof(*s));
+    s->shape = shape;
     s->model = open_good(&d);
     s->n_vocab = nib_model_info(s->model)->n_vocab;
     s->random = 7;
     make_texts(s);
-    s->context = make_context(s->model, has_cache, n_threads);
+    s->context = make_context(s->model, shape);
     for (size_t i = 0; i < 50; i++)
         happen(s);
     const size_t n_bytes = mallinfo2().uordblks;
     for (size_t i = 50; i < n; i++)
         happen(s);
     assert_true(mallinfo2().uordblks <= n_bytes + 4096);
-    if (has_cache)
+    if (!shape.has_no_cache)
         assert_true(s->n_reused > 0);
     nib_context_free(s->context);
     for (size_t t = 0; t < N_TEXTS; t++)
@@ -182,14 +193,23 @@ static void run_events(size_t n, bool has_cache, int n_threads)
 static void test_sequences_join_and_leave(void **state)
 {
     (void)state;
-    run_events(is_quick() ? N_EVENTS / 8 : N_EVENTS, true, 1);
-    run_events(is_quick() ? N_EVENTS / 16 : N_EVENTS / 4, true, 2);
+    run_events(is_quick() ? N_EVENTS / 8 : N_EVENTS, (struct shape){.n_threads = 1});
+    run_events(is_quick() ? N_EVENTS / 16 : N_EVENTS / 4, (struct shape){.n_threads = 2});
+}
+
+/* Copies of blocks know how each type lies in memory. */
+static void test_caches_of_all_types(void **state)
+{
+    (void)state;
+    static const enum nib_kv_type types[] = {NIB_KV_Q8_0, NIB_KV_F32, NIB_KV_F16};
+    for (int i = 0; i < 3; i++)
+        run_events(N_EVENTS / 8, (struct shape){1 + i % 2, false, types[i], types[(i + 1) % 3]});
 }
 
 static void test_without_a_cache_too(void **state)
 {
     (void)state;
-    run_events(60, false, 1);
+    run_events(60, (struct shape){.n_threads = 1, .has_no_cache = true});
 }
 
 /* All blocks are in use and known: going back into one leaves none for a copy of it. */
@@ -229,7 +249,7 @@ static void test_a_wrong_sequence_is_no_copy(void **state)
     draft_init(&d);
     draft_int(&d, "llama.context_length", N_CTX);
     struct nib_model *model = open_good(&d);
-    struct nib_context *context = make_context(model, true, 1);
+    struct nib_context *context = make_context(model, (struct shape){.n_threads = 1});
     assert_int_equal(nib_sequence_fork(context, 0, N_SLOTS, &err), NIB_ERROR_ARGUMENT);
     assert_non_null(strstr(err.message, "the context has 8"));
     const int32_t id = 3;
@@ -245,6 +265,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sequences_join_and_leave),
+        cmocka_unit_test(test_caches_of_all_types),
         cmocka_unit_test(test_without_a_cache_too),
         cmocka_unit_test(test_a_full_context_goes_back_and_on),
         cmocka_unit_test(test_a_wrong_sequence_is_no_copy),
