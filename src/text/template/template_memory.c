@@ -143,8 +143,8 @@ static bool out_reserve(struct render *r, size_t n)
     if (grow < n - left)
         grow = n - left;
     size_t free_bytes = r->arena.max_bytes - r->arena.n_bytes;
-    if (grow > free_bytes)
-        grow = n - left;
+    if (grow > free_bytes) /* not by the bytes at hand alone: each time all of it may be copied */
+        grow = n - left > free_bytes / 2 ? n - left : free_bytes / 2;
     char *data = grow <= free_bytes ? realloc(r->out.data, r->out.cap + grow) : NULL;
     if (!data) {
         fail_budget(r);
