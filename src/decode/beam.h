@@ -82,12 +82,17 @@ static inline double nib_beam_score(const struct nib_beam_run *r, double sum, si
     return n > 0 ? sum / pow((double)n, r->p.length_penalty) : sum;
 }
 
-static inline bool nib_beam_is_end(const struct nib_beam_run *r, int32_t id)
+static inline bool nib_beam_is_in(const int32_t *ids, size_t n, int32_t id)
 {
-    for (size_t i = 0; i < r->n_ends; i++)
-        if (r->ends[i] == id)
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] == id)
             return true;
     return false;
+}
+
+static inline bool nib_beam_is_end(const struct nib_beam_run *r, int32_t id)
+{
+    return nib_beam_is_in(r->ends, r->n_ends, id);
 }
 
 /* At the maximum length the model ends by force. */

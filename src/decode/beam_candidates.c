@@ -3,14 +3,6 @@
 
 #include <stdlib.h>
 
-static bool is_in(const int32_t *ids, size_t n, int32_t id)
-{
-    for (size_t i = 0; i < n; i++)
-        if (ids[i] == id)
-            return true;
-    return false;
-}
-
 /* The i-th id of prefix and output. */
 static int32_t past_id(const struct nib_beam_input *in, const struct nib_beam *b, size_t i)
 {
@@ -19,7 +11,7 @@ static int32_t past_id(const struct nib_beam_input *in, const struct nib_beam *b
 
 static bool was_seen(const struct nib_beam_input *in, const struct nib_beam *b, int32_t id)
 {
-    return is_in(in->prefix, in->n_prefix, id) || is_in(b->ids, b->n, id);
+    return nib_beam_is_in(in->prefix, in->n_prefix, id) || nib_beam_is_in(b->ids, b->n, id);
 }
 
 /* Would `id` make n ids that are there already? */
@@ -40,7 +32,8 @@ static bool is_banned(const struct nib_beam_run *r, const struct nib_beam_input 
                       const struct nib_beam *b, int32_t id)
 {
     const struct nib_model_info *info = nib_model_info(r->model);
-    return is_in(info->bad_ids, info->n_bad_ids, id) || is_in(r->p.bad_ids, r->p.n_bad_ids, id) ||
+    return nib_beam_is_in(info->bad_ids, info->n_bad_ids, id) ||
+           nib_beam_is_in(r->p.bad_ids, r->p.n_bad_ids, id) ||
            (b->n < r->p.min_new && nib_beam_is_end(r, id)) ||
            repeats(in, b, r->p.no_repeat_ngram, id);
 }

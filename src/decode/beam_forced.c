@@ -16,14 +16,6 @@
 
 /* ---- phrases --------------------------------------------------------------------------------- */
 
-static bool is_in(const int32_t *ids, size_t n, int32_t id)
-{
-    for (size_t i = 0; i < n; i++)
-        if (ids[i] == id)
-            return true;
-    return false;
-}
-
 static enum nib_status check_ids(const struct nib_beam_run *r, size_t phrase,
                                  const struct nib_id_list *list)
 {
@@ -43,7 +35,8 @@ static enum nib_status check_ids(const struct nib_beam_run *r, size_t phrase,
                             "phrase %zu of %zu to force has id %d, which ends an answer; leave "
                             "that id out",
                             phrase + 1, r->p.n_phrases, id);
-        if (is_in(info->bad_ids, info->n_bad_ids, id) || is_in(r->p.bad_ids, r->p.n_bad_ids, id))
+        if (nib_beam_is_in(info->bad_ids, info->n_bad_ids, id) ||
+            nib_beam_is_in(r->p.bad_ids, r->p.n_bad_ids, id))
             return nib_fail(r->err, NIB_ERROR_ARGUMENT,
                             "phrase %zu of %zu to force has id %d, which is banned; give up one of "
                             "the two",
