@@ -9,24 +9,29 @@ struct sizes {
     size_t codes, block; /* of q, and of each of d, s, nsum; nsum_half takes twice that */
 };
 
-static struct sizes plane_sizes(size_t n_rows, size_t n_cols)
+static size_t parts_of(enum nib_act_kind kind)
 {
-    return (struct sizes){round64(n_cols * n_rows), round64(n_cols / NIB_BLOCK * n_rows * 4)};
+    return kind == NIB_ACT_Q15 ? 2 : 1;
+}
+
+static struct sizes plane_sizes(enum nib_act_kind kind, size_t n_rows, size_t n_cols)
+{
+    return (struct sizes){round64(n_cols * n_rows * parts_of(kind)),
+                          round64(n_cols / NIB_BLOCK * n_rows * 4)};
 }
 
 size_t nib_act_bytes(enum nib_act_kind kind, size_t n_rows, size_t n_cols)
 {
-    const struct sizes z = plane_sizes(kind == NIB_ACT_Q8X2 ? 2 * n_rows : n_rows, n_cols);
+    const struct sizes z = plane_sizes(kind, n_rows, n_cols);
     return kind == NIB_ACT_F32 ? round64(n_cols * 4) * n_rows : z.codes + 5 * z.block;
 }
 
 struct nib_act nib_act_place(enum nib_act_kind kind, size_t n_rows, size_t n_cols, void *memory)
 {
-    if (kind == NIB_ACT_Q8X2)
-        n_rows *= 2;
-    const struct sizes z = plane_sizes(n_rows, n_cols);
+    const struct sizes z = plane_sizes(kind, n_rows, n_cols);
     uint8_t *p = memory;
-    struct nib_act a = {.kind = kind, .n_rows = n_rows, .n_cols = n_cols};
+    struct nib_act a = {
+        .kind = kind, .n_rows = n_rows, .n_cols = n_cols, .n_parts = parts_of(kind)};
     if (kind == NIB_ACT_F32) {
         a.stride = round64(n_cols * 4) / 4;
         a.f = memory;

@@ -3,17 +3,16 @@
  * Rows lie side by side inside a block of columns, so that a kernel reaches all rows of a tile at
  * constant distances and no layout depends on how many rows are computed together:
  *
- *     NIB_ACT_F32   f[row][stride]
- *     NIB_ACT_Q8    q[block of 32][row][32]   d[block of 32][row]   s[block of 32][row] = d * isum
- *                   nsum[block of 32][row] = -isum   nsum_half[block of 16][row], the same of 16
- * codes
+ *     NIB_ACT_F32  f[row][stride]
+ *     NIB_ACT_Q8   q[block of 32][row][32]   d[block of 32][row]   s[block of 32][row] = d * isum
+ *                  nsum[block of 32][row] = -isum   nsum_half[block of 16][row], of 16 codes
  *
- *     NIB_ACT_Q8X2  Q8 with 2 n_rows rows: row 2 r holds x, row 2 r + 1 what its codes left, x - d
- * q; the sum of the products with both is the product with 15-bit activations
+ *     NIB_ACT_Q15  the same, but q[block of 32][row][2][32]: a code of 15 bits is 128 high + low,
+ *                  the high parts first, low from -64 to 63
  *
  * isum is the sum of the block's codes.  Quantisation (docs/numerics.md, rule 8): d = max|x| / 127,
- * q = rint(x * (1 / d)); d below FLT_MIN counts as 0 with codes 0; a block with NaN or infinity
- * gets d = NaN and codes 0.
+ * or / 16256 for 15 bits, q = rint(x * (1 / d)); d below FLT_MIN counts as 0 with codes 0; a block
+ * with NaN or infinity gets d = NaN and codes 0.
  */
 #ifndef NIB_ACT_H
 #define NIB_ACT_H
@@ -24,7 +23,8 @@ struct nib_act {
     enum nib_act_kind kind;
     size_t n_rows; /* that there is room for: the distance between blocks */
     size_t n_cols;
-    size_t stride; /* of f, in floats */
+    size_t stride;  /* of f, in floats */
+    size_t n_parts; /* of a code in q: 1 or 2 */
     float *f;
     int8_t *q; /* 64-byte aligned, as all of these */
     float *d, *s;

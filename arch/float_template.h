@@ -245,6 +245,14 @@ SIMD_INLINE int32_t quantize_codes(int8_t *q, const float *x, float inverse)
     return vf_store_codes(q, vf_mul(vf_load(x), vf_set1(inverse)));
 }
 
+SIMD_INLINE void quantize_codes15(int16_t *q, const float *x, float inverse)
+{
+    if (inverse == 0.0f)
+        memset(q, 0, 16 * sizeof(*q));
+    else
+        vf_store_codes15(q, vf_mul(vf_load(x), vf_set1(inverse)));
+}
+
 #include "quantize_template.h"
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -265,7 +273,7 @@ static void fill_kernels(struct nib_kernels *k)
     k->to_f16 = to_f16;
     k->from_f16 = from_f16;
     k->quantize[NIB_ACT_Q8] = quantize_q8;
-    k->quantize[NIB_ACT_Q8X2] = quantize_q8x2;
+    k->quantize[NIB_ACT_Q15] = quantize_q15;
     k->scores[NIB_CACHE_F16] = scores_f16;
     k->scores[NIB_CACHE_F32] = scores_f32;
     k->values[NIB_CACHE_F16] = values_f16;

@@ -37,7 +37,7 @@ void nib_cpu_name(char name[64]); /* "AMD EPYC ...", "" if unknown */
  * bias where it is NULL; y += that with `accumulate`.  y is where this slice begins: the result of
  * token_begin and group_begin.  Order of additions: docs/numerics.md, rule 3; then + bias, then y +
  * it.  y and bias have room for whole groups of 16.  x is NIB_ACT_F32 for float weights, else
- * NIB_ACT_Q8 (or the rows of a NIB_ACT_Q8X2).
+ * NIB_ACT_Q8 or NIB_ACT_Q15.
  */
 struct nib_matmul {
     const struct nib_matrix *w;

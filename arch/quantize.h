@@ -32,12 +32,17 @@ static inline float nib_quantize_scale(uint32_t amax_bits, float *inverse)
     return nib_code_scale(amax_bits, 127.0f, inverse);
 }
 
-/* What the codes leave of a block: x - d q, two roundings. */
-static inline void nib_quantize_rest(float rest[NIB_BLOCK], const float x[NIB_BLOCK],
-                                     const int8_t q[NIB_BLOCK], float d)
+/* 15-bit codes as 128 high + low; returns the sum of 16 of them. */
+static inline int32_t nib_split_codes15(int8_t *high, int8_t *low, const int16_t q[16])
 {
-    for (int i = 0; i < NIB_BLOCK; i++)
-        rest[i] = x[i] - d * (float)q[i];
+    int32_t sum = 0;
+    for (int i = 0; i < 16; i++) {
+        const int up = (q[i] + 64) >> 7;
+        high[i] = (int8_t)up;
+        low[i] = (int8_t)(q[i] - 128 * up);
+        sum += q[i];
+    }
+    return sum;
 }
 
 #endif

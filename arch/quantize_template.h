@@ -4,38 +4,45 @@
  *
  *     uint32_t amax_bits(const float *x)                     bits of the largest |x| of a block
  *     int32_t quantize_codes(int8_t *q, const float *x, float inverse)
- *                                       q = rint(x * inverse) of 16 values, 0 if inverse is; their
- * sum
+ *                            q = rint(x * inverse) of 16 values, 0 if inverse is; their sum
+ *     void quantize_codes15(int16_t *q, const float *x, float inverse)         without the sum
  */
-static inline void quantize_block(const struct nib_act *a, size_t b, size_t row, const float *x)
+/* The planes beside the codes; sum[i]: of the codes of 16 columns. */
+static inline void store_block(const struct nib_act *a, size_t b, size_t row, float d,
+                               const int32_t sum[2])
 {
     const size_t at = b * a->n_rows + row;
-    int8_t *const q = a->q + at * NIB_BLOCK;
-    float inverse;
-    const float d = nib_quantize_scale(amax_bits(x), &inverse);
-    const int32_t sum0 = quantize_codes(q, x, inverse);
-    const int32_t sum1 = quantize_codes(q + 16, x + 16, inverse);
-    const int32_t sum = sum0 + sum1;
     a->d[at] = d;
-    a->s[at] = d * (float)sum;
-    a->nsum[at] = -sum;
-    a->nsum_half[2 * b * a->n_rows + row] = -sum0;
-    a->nsum_half[(2 * b + 1) * a->n_rows + row] = -sum1;
+    a->s[at] = d * (float)(sum[0] + sum[1]);
+    a->nsum[at] = -(sum[0] + sum[1]);
+    for (size_t half = 0; half < 2; half++)
+        a->nsum_half[(2 * b + half) * a->n_rows + row] = -sum[half];
 }
 
 static void quantize_q8(const struct nib_act *a, size_t row, const float *x)
 {
-    for (size_t b = 0; b < a->n_cols / NIB_BLOCK; b++)
-        quantize_block(a, b, row, x + b * NIB_BLOCK);
+    for (size_t b = 0; b < a->n_cols / NIB_BLOCK; b++, x += NIB_BLOCK) {
+        int8_t *const q = a->q + (b * a->n_rows + row) * NIB_BLOCK;
+        float inverse;
+        const float d = nib_quantize_scale(amax_bits(x), &inverse);
+        store_block(
+            a, b, row, d,
+            (int32_t[]){quantize_codes(q, x, inverse), quantize_codes(q + 16, x + 16, inverse)});
+    }
 }
 
-static void quantize_q8x2(const struct nib_act *a, size_t row, const float *x)
+static void quantize_q15(const struct nib_act *a, size_t row, const float *x)
 {
-    for (size_t b = 0; b < a->n_cols / NIB_BLOCK; b++, x += NIB_BLOCK) {
-        const size_t at = b * a->n_rows + 2 * row;
-        float rest[NIB_BLOCK];
-        quantize_block(a, b, 2 * row, x);
-        nib_quantize_rest(rest, x, a->q + at * NIB_BLOCK, a->d[at]);
-        quantize_block(a, b, 2 * row + 1, rest);
+    for (size_t b = 0; b < a->n_cols / NIB_BLOCK; b++) {
+        int8_t *q = a->q + (b * a->n_rows + row) * 2 * NIB_BLOCK;
+        int32_t sum[2];
+        float inverse;
+        const float d = nib_code_scale(amax_bits(x), (float)NIB_CODE15, &inverse);
+        for (int half = 0; half < 2; half++, q += 16, x += 16) {
+            int16_t codes[16];
+            quantize_codes15(codes, x, inverse);
+            sum[half] = nib_split_codes15(q, q + NIB_BLOCK, codes);
+        }
+        store_block(a, b, row, d, sum);
     }
 }

@@ -33,10 +33,10 @@ static void quantize(void *data)
     f->kernels.quantize[NIB_ACT_Q8](&f->act[NIB_ACT_Q8], 0, f->x);
 }
 
-static void quantize_twice(void *data)
+static void quantize15(void *data)
 {
     const struct floats *f = data;
-    f->kernels.quantize[NIB_ACT_Q8X2](&f->act[NIB_ACT_Q8X2], 0, f->x);
+    f->kernels.quantize[NIB_ACT_Q15](&f->act[NIB_ACT_Q15], 0, f->x);
 }
 
 static void rms_norm(void *data)
@@ -171,7 +171,7 @@ static void register_level(const char *isa, unsigned features, void *data)
         void (*run)(void *data);
     } kernels[] = {
         {"quantize_q8", quantize},
-        {"quantize_q8x2", quantize_twice},
+        {"quantize_q15", quantize15},
         {"rms_norm", rms_norm},
         {"layer_norm", layer_norm},
         {"rope", rope},

@@ -52,9 +52,9 @@ enum nib_pack {
 
 /* How the other operand of a product is held. */
 enum nib_act_kind {
-    NIB_ACT_F32,  /* as it is */
-    NIB_ACT_Q8,   /* int8, a scale per 32 columns */
-    NIB_ACT_Q8X2, /* for any type of Q8: codes, and codes of what they left */
+    NIB_ACT_F32, /* as it is */
+    NIB_ACT_Q8,  /* int8, a scale per 32 columns */
+    NIB_ACT_Q15, /* for any type of Q8: codes of 15 bits, a scale per 32 columns */
     NIB_ACT_COUNT
 };
 

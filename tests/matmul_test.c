@@ -127,9 +127,8 @@ struct product {
 };
 
 static void make_product(struct product *p, enum nib_pack pack, uint32_t n_rows, uint32_t n_cols,
-                         size_t n_tokens, enum codes codes)
+                         size_t n_tokens, enum nib_act_kind kind, enum codes codes)
 {
-    const enum nib_act_kind kind = nib_pack_info(pack)->act;
     p->w = nib_matrix_shape(pack, n_rows, n_cols);
     p->weights = guard_alloc(p->w.n_groups * p->w.planes.n_bytes, 64);
     for (size_t g = 0; g < p->w.n_groups; g++)
@@ -203,6 +202,12 @@ static size_t n_shapes(void)
     return text ? (size_t)strtoul(text, NULL, 10) : 40;
 }
 
+/* The finest activations that a product with such weights takes. */
+static enum nib_act_kind fine_act(const struct nib_pack_info *info)
+{
+    return info->act == NIB_ACT_Q8 ? NIB_ACT_Q15 : info->act;
+}
+
 static void test_every_backend_equals_scalar(void **state)
 {
     (void)state;
@@ -213,7 +218,9 @@ static void test_every_backend_equals_scalar(void **state)
             const uint32_t unit = info->super ? NIB_SUPER : info->float_bytes ? 1 : NIB_BLOCK;
             const uint32_t n_cols = unit * (1 + next() % (unit == 1 ? 90 : 5));
             struct product p;
-            make_product(&p, (enum nib_pack)pack, 1 + next() % 150, n_cols, 1 + next() % 40,
+            const uint32_t n_rows = 1 + next() % 150;
+            make_product(&p, (enum nib_pack)pack, n_rows, n_cols, 1 + next() % 40,
+                         i / CODE_KINDS % 2 ? fine_act(info) : info->act,
                          (enum codes)(i % CODE_KINDS));
             struct nib_matmul m = {.group_end = p.w.n_groups, .token_end = p.n_tokens};
             check_slice(&p, m);
@@ -226,14 +233,20 @@ static void test_every_backend_equals_scalar(void **state)
         }
 }
 
-/* With scales of 1 the float result is exact: it is the 64-bit dot of codes. */
-static void test_integer_sums_are_exact(void **state)
+static int input_code(const struct nib_act *x, size_t token, size_t col)
 {
-    (void)state;
+    const size_t block = col / NIB_BLOCK * x->n_rows + token;
+    const int8_t *q = x->q + block * NIB_BLOCK * x->n_parts + col % NIB_BLOCK;
+    return x->n_parts == 1 ? q[0] : 128 * q[0] + q[NIB_BLOCK];
+}
+
+/* With scales of 1 the result is that of 64-bit dots of codes, by runs that share a scale. */
+static void check_integer_sums(enum nib_act_kind kind)
+{
     for (int pack = NIB_PACK_Q4_0; pack < NIB_PACK_COUNT; pack++)
         for (size_t n_tokens = 1; n_tokens <= 33; n_tokens += 4) {
             struct product p;
-            make_product(&p, (enum nib_pack)pack, 32, NIB_SUPER, n_tokens,
+            make_product(&p, (enum nib_pack)pack, 32, NIB_SUPER, n_tokens, kind,
                          n_tokens % 8 == 1 ? LARGEST_CODES : SMALLEST_CODES);
             for (size_t g = 0; g < p.w.n_groups; g++)
                 set_scales(&p.w, p.weights + g * p.w.planes.n_bytes, 1.0f);
@@ -244,18 +257,31 @@ static void test_integer_sums_are_exact(void **state)
                 (struct nib_matmul){.y = y, .y_stride = 32, .group_end = 2, .token_end = n_tokens});
             const int zero_shift = nib_pack_info((enum nib_pack)pack)->zero_shift;
             const int zero = zero_shift ? 1 << zero_shift : 0;
+            const size_t n_run = nib_scale_columns(nib_pack_info((enum nib_pack)pack)->form);
             for (size_t t = 0; t < n_tokens; t++)
                 for (size_t r = 0; r < 32; r++) {
                     const uint8_t *group = p.weights + r / NIB_GROUP * p.w.planes.n_bytes;
                     int64_t sum = 0;
-                    for (size_t k = 0; k < NIB_SUPER; k++)
-                        sum += (int64_t)(nib_matrix_code(&p.w, group, (int)(r % NIB_GROUP), k) -
-                                         zero) *
-                               p.x.q[(k / NIB_BLOCK * n_tokens + t) * NIB_BLOCK + k % NIB_BLOCK];
-                    assert_true(y[t * 32 + r] == (float)sum);
+                    float expected = 0;
+                    for (size_t k = 0; k < NIB_SUPER; k++) {
+                        const int code = nib_matrix_code(&p.w, group, (int)(r % NIB_GROUP), k);
+                        sum += (int64_t)(code - zero) * input_code(&p.x, t, k);
+                        if ((k + 1) % n_run == 0) {
+                            expected += (float)sum;
+                            sum = 0;
+                        }
+                    }
+                    assert_true(y[t * 32 + r] == expected);
                 }
             free_product(&p);
         }
+}
+
+static void test_integer_sums_are_exact(void **state)
+{
+    (void)state;
+    check_integer_sums(NIB_ACT_Q8);
+    check_integer_sums(NIB_ACT_Q15);
 }
 
 /* A kernel that skips a part of a plane would not notice. */
@@ -264,7 +290,7 @@ static void test_one_flipped_code_changes_the_output(void **state)
     (void)state;
     for (int pack = NIB_PACK_Q4_0; pack < NIB_PACK_COUNT; pack++) {
         struct product p;
-        make_product(&p, (enum nib_pack)pack, 16, 2 * NIB_SUPER, 1, LARGEST_CODES);
+        make_product(&p, (enum nib_pack)pack, 16, 2 * NIB_SUPER, 1, NIB_ACT_Q8, LARGEST_CODES);
         set_scales(&p.w, p.weights, 1.0f);
         float before[NIB_GROUP], after[NIB_GROUP];
         struct nib_matmul m = {.y_stride = NIB_GROUP, .group_end = 1, .token_end = 1};

@@ -15,7 +15,7 @@ static void fill_blocks(float *x, size_t n, enum values values)
     }
 }
 
-static const char *const kind_names[] = {"f32", "q8", "q8x2"};
+static const char *const kind_names[] = {"f32", "q8", "q15"};
 
 /* Float activations may have any number of columns. */
 static size_t some_columns(enum nib_act_kind kind, int shape)
@@ -64,8 +64,8 @@ static void *codes_at(const struct nib_act *a, size_t row, size_t at)
 {
     if (a->kind == NIB_ACT_F32)
         return a->f + row * a->stride + at;
-    const size_t first = a->kind == NIB_ACT_Q8X2 ? 2 * row : row;
-    return a->q + (at / NIB_BLOCK * a->n_rows + first) * NIB_BLOCK + at % NIB_BLOCK;
+    const size_t block = at / NIB_BLOCK * a->n_rows + row;
+    return a->q + block * NIB_BLOCK * a->n_parts + at % NIB_BLOCK;
 }
 
 /* A change that leaves the scale of its block alone changes its own code and nothing else's. */
@@ -93,7 +93,9 @@ static void test_one_changed_input_changes_its_code(void **unused)
             *value = old;
             for (size_t j = 0; j < n_cols; j++) {
                 const size_t size = kind == NIB_ACT_F32 ? sizeof(float) : 1;
-                const bool changed = memcmp(codes_at(&a, row, j), codes_at(&b, row, j), size) != 0;
+                const int8_t *p = codes_at(&a, row, j), *q = codes_at(&b, row, j);
+                const bool low = kind == NIB_ACT_Q15 && p[NIB_BLOCK] != q[NIB_BLOCK];
+                const bool changed = memcmp(p, q, size) != 0 || low;
                 if (changed != (j == at))
                     fail_msg("quantize %s on %s: a change of value %zu, code %zu %s",
                              kind_names[kind], k->name, at, j, changed ? "changed" : "did not");
@@ -130,6 +132,39 @@ static void test_quantisation_follows_its_definition(void **unused)
     assert_int_equal(a.q[(1 * 2 + 1) * NIB_BLOCK + 8], -127);
 }
 
+/* 15 bits: 128 high + low is the code, low of 8 bits with room to spare. */
+static void test_codes_of_two_parts_follow_their_definition(void **unused)
+{
+    (void)unused;
+    _Alignas(64) uint8_t memory[4096];
+    float x[NIB_SUPER];
+    for (int i = 0; i < NIB_SUPER; i++)
+        x[i] = random_value(USUAL);
+    x[40] = -16256.0f; /* the largest of block 1 */
+    x[41] = 64.0f, x[42] = -65.0f, x[43] = 63.0f;
+    const struct nib_act a = nib_act_place(NIB_ACT_Q15, 2, NIB_SUPER, memory);
+    scalar.quantize[NIB_ACT_Q15](&a, 1, x);
+    assert_float_equal(a.d[1 * 2 + 1], 1.0f, 0.0f);
+    for (int b = 0; b < NIB_SUPER / NIB_BLOCK; b++) {
+        const int8_t *q = a.q + (b * 2 + 1) * 2 * NIB_BLOCK;
+        const double d = (double)a.d[b * 2 + 1];
+        int sum = 0;
+        for (int i = 0; i < NIB_BLOCK; i++) {
+            const int low = q[NIB_BLOCK + i], code = 128 * q[i] + low;
+            assert_true(low >= -64 && low <= 63);
+            assert_true(fabs(code * d - (double)x[b * NIB_BLOCK + i]) <= 0.5001 * d);
+            sum += code;
+        }
+        assert_int_equal(a.nsum[b * 2 + 1], -sum);
+        assert_int_equal(a.nsum_half[2 * b * 2 + 1] + a.nsum_half[(2 * b + 1) * 2 + 1], -sum);
+        assert_true(a.s[b * 2 + 1] == a.d[b * 2 + 1] * (float)sum);
+    }
+    const int8_t *q = a.q + (1 * 2 + 1) * 2 * NIB_BLOCK + 8;
+    const int8_t *low = q + NIB_BLOCK;
+    assert_true(q[0] == -127 && low[0] == 0 && q[1] == 1 && low[1] == -64);
+    assert_true(q[2] == -1 && low[2] == 63 && q[3] == 0 && low[3] == 63);
+}
+
 /* NaN and infinity poison their block; values too small for a normal scale are zero. */
 static void test_quantisation_marks_blocks_without_a_scale(void **unused)
 {
@@ -158,6 +193,7 @@ int main(void)
         cmocka_unit_test(test_every_entry_equals_scalar),
         cmocka_unit_test(test_one_changed_input_changes_its_code),
         cmocka_unit_test(test_quantisation_follows_its_definition),
+        cmocka_unit_test(test_codes_of_two_parts_follow_their_definition),
         cmocka_unit_test(test_quantisation_marks_blocks_without_a_scale),
     };
     return cmocka_run_group_tests(tests, find_backends, NULL);

@@ -15,21 +15,23 @@
 /* ---- activations of a block ------------------------------------------------------------------ */
 
 struct inputs {
-    const int8_t *q; /* token t at q + 32 t */
+    const int8_t *q; /* token t at q + 32 n_parts t */
     const float *d, *s;
     const int32_t *nsum, *nsum_half; /* of half 1: `stride` later */
     size_t stride;
+    size_t n_parts; /* of a code */
 };
 
 INLINE struct inputs inputs_at(const struct nib_act *x, size_t b, size_t t0)
 {
     const size_t at = b * x->n_rows + t0;
-    return (struct inputs){.q = x->q + at * NIB_BLOCK,
+    return (struct inputs){.q = x->q + at * NIB_BLOCK * x->n_parts,
                            .d = x->d + at,
                            .s = x->s + at,
                            .nsum = x->nsum + at,
                            .nsum_half = x->nsum_half + 2 * b * x->n_rows + t0,
-                           .stride = x->n_rows};
+                           .stride = x->n_rows,
+                           .n_parts = x->n_parts};
 }
 
 /* What the minimum of a block, or of half a block, is multiplied with. */
@@ -56,6 +58,12 @@ static void store_group(const struct nib_matmul *m, size_t g, size_t t,
 }
 
 /* ---- integer dots ---------------------------------------------------------------------------- */
+
+/* What the sum of high parts of 15-bit codes counts. */
+INLINE int32x4_t high_part(int32x4_t idot)
+{
+    return vshlq_n_s32(idot, 7);
+}
 
 #if MATMUL_DOTPROD
 
@@ -114,7 +122,7 @@ INLINE int strips_of_words(const struct nib_pack_info *info)
 INLINE void matmul_codes(const struct nib_matmul *m, const struct nib_pack_info *info,
                          expand_fn *expand)
 {
-    if (m->token_end - m->token_begin > STREAM_TOKENS)
+    if ((m->token_end - m->token_begin) * m->x->n_parts > STREAM_TOKENS)
         matmul_wide(m, info, expand);
     else
         matmul_narrow(m, info);

@@ -40,8 +40,9 @@ INLINE void stream_strips(int32x4_t idot[STREAM_TOKENS], const struct block *w,
 #endif
 }
 
+/* Codes of two parts are summed as if they were of two tokens. */
 INLINE void stream_tile(const struct nib_matmul *m, size_t g, size_t t0, const int n,
-                        const struct nib_pack_info *info)
+                        const int n_code_parts, const struct nib_pack_info *info)
 {
     const bool of_16 = nib_scale_columns(info->form) == 16;
     const bool has_min = nib_pack_has_min(info);
@@ -59,9 +60,16 @@ INLINE void stream_tile(const struct nib_matmul *m, size_t g, size_t t0, const i
             UNROLL for (int j = 0; j < QUADS; j++)
             {
                 int32x4_t idot[STREAM_TOKENS];
-                UNROLL for (int t = 0; t < n; t++) idot[t] =
-                    vdupq_n_s32(zero_share(&x, info, part, t));
-                stream_strips(idot, &w, info, &x, (size_t)j, 4 * part, 8 / n_parts, n);
+                UNROLL for (int t = 0; t < n; t++)
+                {
+                    idot[t * n_code_parts] = vdupq_n_s32(0);
+                    idot[t * n_code_parts + n_code_parts - 1] =
+                        vdupq_n_s32(zero_share(&x, info, part, t));
+                }
+                stream_strips(idot, &w, info, &x, (size_t)j, 4 * part, 8 / n_parts,
+                              n * n_code_parts);
+                if (n_code_parts == 2)
+                    idot[0] = vaddq_s32(high_part(idot[0]), idot[1]);
                 const struct scales s = load_scales(&w, info, (size_t)j, b, part);
                 UNROLL for (int t = 0; t < n; t++)
                 {
@@ -85,9 +93,11 @@ INLINE void matmul_narrow(const struct nib_matmul *m, const struct nib_pack_info
 {
     const size_t n = m->token_end - m->token_begin;
     for (size_t g = m->group_begin; g < m->group_end; g++) {
-        if (n == 1)
-            stream_tile(m, g, m->token_begin, 1, info);
+        if (n == 1 && m->x->n_parts == 2)
+            stream_tile(m, g, m->token_begin, 1, 2, info);
+        else if (n == 1)
+            stream_tile(m, g, m->token_begin, 1, 1, info);
         else if (n == 2)
-            stream_tile(m, g, m->token_begin, 2, info);
+            stream_tile(m, g, m->token_begin, 2, 1, info);
     }
 }

@@ -2,13 +2,13 @@
 
 /* idot[quad][t] += strips [first, first + n_strips) of a block. */
 INLINE void tile_strips(int32x4_t idot[][TILE_TOKENS], const int8_t *codes, const int8_t *q,
-                        int first, int n_strips, int step, const struct shape s)
+                        size_t q_stride, int first, int n_strips, int step, const struct shape s)
 {
 #if MATMUL_DOTPROD
     UNROLL for (int half = first / 4; half < (first + n_strips) / 4; half++)
     {
         int8x16_t x[TILE_TOKENS];
-        UNROLL for (int t = 0; t < s.n; t++) x[t] = vld1q_s8(q + t * NIB_BLOCK + half * 16);
+        UNROLL for (int t = 0; t < s.n; t++) x[t] = vld1q_s8(q + (size_t)t * q_stride + half * 16);
         UNROLL for (int i = 0; i < 4; i++) UNROLL for (int j = 0; j < step; j++)
         {
             const int8x16_t w = vld1q_s8(codes + (4 * half + i) * 64 + j * 16);
@@ -25,7 +25,7 @@ INLINE void tile_strips(int32x4_t idot[][TILE_TOKENS], const int8_t *codes, cons
             UNROLL for (int t = 0; t < s.n; t++)
             {
                 const bool is_first = i % s.strips == 0, is_last = i % s.strips == s.strips - 1;
-                sum[t] = add_products(sum[t], w, q + t * NIB_BLOCK + i * 4, is_first);
+                sum[t] = add_products(sum[t], w, q + (size_t)t * q_stride + i * 4, is_first);
                 if (is_last)
                     idot[j][t] = add_words(idot[j][t], sum[t]);
             }
@@ -57,13 +57,22 @@ INLINE void tile(float *acc, const struct place *at, const struct shape s)
     for (size_t b = 0; b < at->n_blocks; b++) {
         const struct inputs x = inputs_at(at->x, at->block + b, at->token);
         const int8_t *codes = at->w->codes + b * NIB_BLOCK * NIB_GROUP;
+        const size_t q_stride = NIB_BLOCK * x.n_parts;
         for (size_t quad = 0; quad < n_quads; quad += (size_t)step)
             UNROLL for (int part = 0; part < n_parts; part++)
             {
                 int32x4_t idot[QUADS][TILE_TOKENS];
                 UNROLL for (int j = 0; j < step; j++) UNROLL for (int t = 0; t < s.n; t++)
                     idot[j][t] = vdupq_n_s32(0);
-                tile_strips(idot, codes + 16 * quad, x.q, 4 * part, 8 / n_parts, step, s);
+                const int8_t *q = x.q;
+                if (x.n_parts == 2) {
+                    tile_strips(idot, codes + 16 * quad, q, q_stride, 4 * part, 8 / n_parts, step,
+                                s);
+                    UNROLL for (int j = 0; j < step; j++) UNROLL for (int t = 0; t < s.n; t++)
+                        idot[j][t] = high_part(idot[j][t]);
+                    q += NIB_BLOCK;
+                }
+                tile_strips(idot, codes + 16 * quad, q, q_stride, 4 * part, 8 / n_parts, step, s);
                 const size_t run = (b * (size_t)n_parts + (size_t)part) * NIB_GROUP;
                 UNROLL for (int j = 0; j < step; j++)
                 {

@@ -26,7 +26,8 @@ INLINE float32x4_t twice(const float *p)
 }
 
 struct pairs {
-    int8x16_t q[PAIRS][4]; /* columns 8 i .. 8 i + 7 of both tokens */
+    int8x16_t q[2][PAIRS][4]; /* [part] columns 8 i .. 8 i + 7 of both tokens */
+    size_t n_parts;
     float32x4_t d[PAIRS], min_factor[2][PAIRS];
 };
 
@@ -34,16 +35,19 @@ INLINE void load_pairs(struct pairs *p, const struct inputs *x, size_t n_tokens,
                        const struct shape s)
 {
     const int n_parts = s.of_16 ? 2 : 1;
+    p->n_parts = x->n_parts;
     UNROLL for (int i = 0; i < s.n; i++)
     {
         const int t = 2 * i, u = 2 * (size_t)i + 1 < n_tokens ? t + 1 : t;
-        UNROLL for (int half = 0; half < 2; half++)
-        {
-            const int64x2_t a = load_64(x->q + t * NIB_BLOCK + half * 16);
-            const int64x2_t b = load_64(x->q + u * NIB_BLOCK + half * 16);
-            p->q[i][2 * half] = vreinterpretq_s8_s64(vzip1q_s64(a, b));
-            p->q[i][2 * half + 1] = vreinterpretq_s8_s64(vzip2q_s64(a, b));
-        }
+        for (size_t part = 0; part < x->n_parts; part++)
+            UNROLL for (int half = 0; half < 2; half++)
+            {
+                const int8_t *q = x->q + part * NIB_BLOCK + half * 16;
+                const int64x2_t a = load_64(q + (size_t)t * x->n_parts * NIB_BLOCK);
+                const int64x2_t b = load_64(q + (size_t)u * x->n_parts * NIB_BLOCK);
+                p->q[part][i][2 * half] = vreinterpretq_s8_s64(vzip1q_s64(a, b));
+                p->q[part][i][2 * half + 1] = vreinterpretq_s8_s64(vzip2q_s64(a, b));
+            }
         p->d[i] = pair_of(x->d[t], x->d[u]);
         if (s.has_min)
             UNROLL for (int part = 0; part < n_parts; part++) p->min_factor[part][i] =
@@ -51,14 +55,12 @@ INLINE void load_pairs(struct pairs *p, const struct inputs *x, size_t n_tokens,
     }
 }
 
-/* acc += a run of columns (half a block with 16-column scales, else a block), `step` quads. */
-INLINE void tile_part(float *acc, const int8_t *codes, const float *scale, const float *min,
-                      const struct pairs *x, size_t quad, int part, int step, const struct shape s)
+/* idot[quad][rows][pair] += the dots of a run of columns. */
+INLINE void tile_columns(int32x4_t idot[QUADS][2][PAIRS], const int8_t *codes,
+                         const int8x16_t q[PAIRS][4], size_t quad, int part, int step,
+                         const struct shape s)
 {
     const int n_columns = s.of_16 ? 2 : 4;
-    int32x4_t idot[QUADS][2][PAIRS];
-    UNROLL for (int j = 0; j < step; j++) UNROLL for (int r = 0; r < 2; r++)
-        UNROLL for (int p = 0; p < s.n; p++) idot[j][r][p] = vdupq_n_s32(0);
     UNROLL for (int i = 0; i < n_columns; i++) UNROLL for (int j = 0; j < step; j++)
         UNROLL for (int r = 0; r < 2; r++)
     {
@@ -66,9 +68,24 @@ INLINE void tile_part(float *acc, const int8_t *codes, const float *scale, const
         const int8x16_t w = vld1q_s8(codes + column * 128 + ((int)quad + j) * 32 + r * 16);
         UNROLL for (int p = 0; p < s.n; p++)
         {
-            idot[j][r][p] = vmmlaq_s32(idot[j][r][p], x->q[p][column], w);
+            idot[j][r][p] = vmmlaq_s32(idot[j][r][p], q[p][column], w);
             KEEP_ORDER(idot[j][r][p]);
         }
+    }
+}
+
+/* acc += a run of columns (half a block with 16-column scales, else a block), `step` quads. */
+INLINE void tile_part(float *acc, const int8_t *codes, const float *scale, const float *min,
+                      const struct pairs *x, size_t quad, int part, int step, const struct shape s)
+{
+    int32x4_t idot[QUADS][2][PAIRS];
+    UNROLL for (int j = 0; j < step; j++) UNROLL for (int r = 0; r < 2; r++)
+        UNROLL for (int p = 0; p < s.n; p++) idot[j][r][p] = vdupq_n_s32(0);
+    tile_columns(idot, codes, x->q[0], quad, part, step, s);
+    if (x->n_parts == 2) {
+        UNROLL for (int j = 0; j < step; j++) UNROLL for (int r = 0; r < 2; r++)
+            UNROLL for (int p = 0; p < s.n; p++) idot[j][r][p] = high_part(idot[j][r][p]);
+        tile_columns(idot, codes, x->q[1], quad, part, step, s);
     }
     UNROLL for (int j = 0; j < step; j++) UNROLL for (int r = 0; r < 2; r++)
     {

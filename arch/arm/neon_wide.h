@@ -196,7 +196,7 @@ INLINE void group_of_tiles(const struct nib_matmul *m, size_t g, size_t begin, s
 INLINE void matmul_wide(const struct nib_matmul *m, const struct nib_pack_info *info,
                         expand_fn *expand)
 {
-    const size_t fit = (384 << 10) / (m->w->n_cols + 1) / TILE_TOKENS * TILE_TOKENS;
+    const size_t fit = (384 << 10) / (m->w->n_cols * m->x->n_parts + 1) / TILE_TOKENS * TILE_TOKENS;
     const size_t pass = fit < TILE_TOKENS ? TILE_TOKENS : fit > PASS_TOKENS ? PASS_TOKENS : fit;
     for (size_t t = m->token_begin; t < m->token_end; t += pass) {
         const size_t n_pass = m->token_end - t < pass ? m->token_end - t : pass;

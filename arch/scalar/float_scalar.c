@@ -148,6 +148,12 @@ static int32_t quantize_codes(int8_t *q, const float *x, float inverse)
     return sum;
 }
 
+static void quantize_codes15(int16_t *q, const float *x, float inverse)
+{
+    for (size_t i = 0; i < 16; i++)
+        q[i] = inverse == 0.0f ? 0 : (int16_t)rintf(x[i] * inverse);
+}
+
 #include "quantize_template.h"
 
 static void quantize_f32(const struct nib_act *a, size_t row, const float *x)
@@ -180,7 +186,7 @@ void nib_kernels_init_scalar(struct nib_kernels *k)
             {
                 [NIB_ACT_F32] = quantize_f32,
                 [NIB_ACT_Q8] = quantize_q8,
-                [NIB_ACT_Q8X2] = quantize_q8x2,
+                [NIB_ACT_Q15] = quantize_q15,
             },
     };
     nib_kernels_init_attention_scalar(k);

@@ -69,13 +69,17 @@ static void quantised_tile(const struct nib_matmul *m, size_t g, size_t t0, size
         }
         for (size_t t = 0; t < n; t++) {
             const size_t row = t0 + t, block = k / NIB_BLOCK;
-            const int8_t *q = x->q + (block * x->n_rows + row) * NIB_BLOCK + k % NIB_BLOCK;
+            const int8_t *q =
+                x->q + (block * x->n_rows + row) * NIB_BLOCK * x->n_parts + k % NIB_BLOCK;
+            int input[NIB_BLOCK];
+            for (size_t j = 0; j < part; j++)
+                input[j] = x->n_parts == 1 ? q[j] : 128 * q[j] + q[NIB_BLOCK + j];
             const float da = x->d[block * x->n_rows + row];
             const float sa = da * (float)-nsum[k / part * x->n_rows + row];
             for (size_t r = 0; r < NIB_GROUP; r++) {
                 int32_t idot = 0;
                 for (size_t j = 0; j < part; j++)
-                    idot += codes[r][j] * q[j];
+                    idot += codes[r][j] * input[j];
                 acc[t][r] = fmaf((float)idot, scale[r].scale * da, acc[t][r]);
                 if (has_min)
                     acc[t][r] = fmaf(scale[r].min, sa, acc[t][r]);

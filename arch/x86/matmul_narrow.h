@@ -51,8 +51,9 @@ INLINE void fetch_ahead(const struct nib_matrix *w, const struct block_at *at, c
             _MM_HINT_T0);
 }
 
+/* Codes of two parts are summed as if they were of two tokens. */
 INLINE void narrow_tile(const struct nib_matmul *m, size_t g, size_t row, size_t t0, const int n,
-                        const struct nib_pack_info *info)
+                        const int n_parts, const struct nib_pack_info *info)
 {
     const struct nib_act *x = m->x;
     const struct nib_matrix *w = m->w;
@@ -73,11 +74,19 @@ INLINE void narrow_tile(const struct nib_matmul *m, size_t g, size_t row, size_t
         {
             const size_t run = b * (size_t)n_runs + (size_t)half;
             vint idot[MATMUL_NARROW];
-            UNROLL for (int t = 0; t < n; t++) idot[t] =
-                has_start ? V(slli_epi32)(V(set1_epi32)(nsum[run * x->n_rows + (size_t)t]),
-                                          info->zero_shift)
-                          : vint_zero();
-            narrow_run(idot, &at, x->q + (b * x->n_rows + t0) * NIB_BLOCK, n, half, info);
+            UNROLL for (int t = 0; t < n; t++)
+            {
+                idot[t * n_parts] = vint_zero();
+                idot[t * n_parts + n_parts - 1] =
+                    has_start ? V(slli_epi32)(V(set1_epi32)(nsum[run * x->n_rows + (size_t)t]),
+                                              info->zero_shift)
+                              : vint_zero();
+            }
+            const size_t first = (b * x->n_rows + t0) * (size_t)n_parts;
+            narrow_run(idot, &at, x->q + first * NIB_BLOCK, n * n_parts, half, info);
+            if (n_parts == 2)
+                UNROLL for (int t = 0; t < n; t++) idot[t] =
+                    V(add_epi32)(high_part(idot[2 * t]), idot[2 * t + 1]);
             vfloat min = V(setzero_ps)();
             const vfloat scale = run_scale(w, group, row, run, &scales, &min, info);
             float room[MATMUL_NARROW];
@@ -96,30 +105,38 @@ INLINE void narrow_tile(const struct nib_matmul *m, size_t g, size_t row, size_t
 }
 
 /* Tiles of a constant width, the widest that n tokens fill.  Returns how many of them were done. */
-INLINE size_t narrow_tokens(const struct nib_matmul *m, size_t g, size_t row, size_t t0, size_t n,
-                            const struct nib_pack_info *info)
+#define WIDTH(width, n_parts)                                                                      \
+    if (n >= (width)) {                                                                            \
+        narrow_tile(m, g, row, t0, width, n_parts, info);                                          \
+        return width;                                                                              \
+    }
+
+INLINE size_t narrow_tokens8(const struct nib_matmul *m, size_t g, size_t row, size_t t0, size_t n,
+                             const struct nib_pack_info *info)
 {
 #if MATMUL_NARROW >= 8
-    if (n >= 8) {
-        narrow_tile(m, g, row, t0, 8, info);
-        return 8;
-    }
+    WIDTH(8, 1)
 #endif
-    if (n >= 4) {
-        narrow_tile(m, g, row, t0, 4, info);
-        return 4;
-    }
-    if (n == 3) {
-        narrow_tile(m, g, row, t0, 3, info);
-        return 3;
-    }
-    if (n >= 2) {
-        narrow_tile(m, g, row, t0, 2, info);
-        return 2;
-    }
-    narrow_tile(m, g, row, t0, 1, info);
-    return 1;
+    WIDTH(4, 1)
+    WIDTH(3, 1)
+    WIDTH(2, 1)
+    WIDTH(1, 1)
+    return 0;
 }
+
+INLINE size_t narrow_tokens15(const struct nib_matmul *m, size_t g, size_t row, size_t t0, size_t n,
+                              const struct nib_pack_info *info)
+{
+#if MATMUL_NARROW >= 8
+    WIDTH(4, 2)
+    WIDTH(3, 2)
+#endif
+    WIDTH(2, 2)
+    WIDTH(1, 2)
+    return 0;
+}
+
+#undef WIDTH
 
 INLINE void matmul_narrow(const struct nib_matmul *m, size_t group_begin, size_t group_end,
                           size_t token_begin, size_t token_end, const struct nib_pack_info *info)
@@ -127,5 +144,6 @@ INLINE void matmul_narrow(const struct nib_matmul *m, size_t group_begin, size_t
     for (size_t g = group_begin; g < group_end; g++)
         for (size_t row = 0; row < NIB_GROUP; row += LANES)
             for (size_t t = token_begin; t < token_end;)
-                t += narrow_tokens(m, g, row, t, token_end - t, info);
+                t += m->x->n_parts == 1 ? narrow_tokens8(m, g, row, t, token_end - t, info)
+                                        : narrow_tokens15(m, g, row, t, token_end - t, info);
 }

@@ -93,6 +93,12 @@ INLINE vint dot(vint sum, struct strip w, vint x, const int bits)
 #endif
 }
 
+/* What the sum of high parts of 15-bit codes counts. */
+INLINE vint high_part(vint idot)
+{
+    return V(slli_epi32)(idot, 7);
+}
+
 /* acc = fma((float)idot, dw * da, acc) */
 INLINE vfloat scale_in(vfloat acc, vint idot, vfloat dw, const float *da)
 {
@@ -162,7 +168,7 @@ typedef void matmul_narrow_fn(const struct nib_matmul *m, size_t group_begin, si
 INLINE void matmul_codes(const struct nib_matmul *m, matmul_narrow_fn *narrow,
                          const enum nib_pack pack)
 {
-    if (m->token_end - m->token_begin > 2 * MATMUL_NARROW)
+    if ((m->token_end - m->token_begin) * m->x->n_parts > 2 * MATMUL_NARROW)
         matmul_wide(m, narrow, &nib_packs[pack]);
     else
         narrow(m, m->group_begin, m->group_end, m->token_begin, m->token_end);

@@ -95,8 +95,8 @@ INLINE void wide_unpack(struct wide_chunk *c, const struct nib_matrix *w,
 
 /* idot[v][t] += the dots of strips [begin, begin + n_strips) of block b; q: of that block. */
 INLINE void wide_run(vint idot[WIDE_VECTORS][MATMUL_WIDE], const struct wide_chunk *c, size_t b,
-                     const int begin, const int n_strips, const int8_t *q, const int n,
-                     const int bits)
+                     const int begin, const int n_strips, const int8_t *q, size_t q_stride,
+                     const int n, const int bits)
 {
     const bool is_int16 = steps_of_bits(bits) != 0;
     const int most = is_int16 ? steps_of_bits(bits) : 8;
@@ -113,13 +113,25 @@ INLINE void wide_run(vint idot[WIDE_VECTORS][MATMUL_WIDE], const struct wide_chu
                 wide_strip(c, v, b * 8 + (size_t)strip, bits);
             UNROLL for (int t = 0; t < n; t++)
             {
-                const vint x = broadcast4(q + t * NIB_BLOCK + strip * 4);
+                const vint x = broadcast4(q + (size_t)t * q_stride + strip * 4);
                 UNROLL for (int v = 0; v < WIDE_VECTORS; v++) sum[v][t] =
                     dot(sum[v][t], w[v], x, bits);
             }
         }
         UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++)
             idot[v][t] = is_int16 ? widen(idot[v][t], sum[v][t]) : sum[v][t];
+    }
+}
+
+/* idot[v][t] = nsum[t] << shift, or 0 if that is negative. */
+INLINE void wide_start(vint idot[WIDE_VECTORS][MATMUL_WIDE], const int32_t *nsum, const int shift,
+                       const int n)
+{
+    UNROLL for (int t = 0; t < n; t++)
+    {
+        const vint start =
+            shift < 0 ? vint_zero() : V(slli_epi32)(V(set1_epi32)(nsum[t]), shift < 0 ? 0 : shift);
+        UNROLL for (int v = 0; v < WIDE_VECTORS; v++) idot[v][t] = start;
     }
 }
 
@@ -135,20 +147,28 @@ INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_
         V(loadu_ps)(&sums[t][v * LANES]);
     for (size_t b = 0; b < c->n_blocks; b++) {
         const size_t block = c->first_block + b;
-        const int8_t *q = x->q + (block * stride + t0) * NIB_BLOCK;
+        const int8_t *q = x->q + (block * stride + t0) * NIB_BLOCK * x->n_parts;
         const float *d = x->d + block * stride + t0;
         UNROLL for (size_t half = 0; half < n_runs; half++)
         {
             const size_t run = block * n_runs + half;
             const int32_t *nsum = (shape.is_half ? x->nsum_half : x->nsum) + run * stride + t0;
             vint idot[WIDE_VECTORS][MATMUL_WIDE];
-            UNROLL for (int t = 0; t < n; t++)
-            {
-                const vint start =
-                    has_start ? V(slli_epi32)(V(set1_epi32)(nsum[t]), shape.bits - 1) : vint_zero();
-                UNROLL for (int v = 0; v < WIDE_VECTORS; v++) idot[v][t] = start;
+            const int begin = (int)half * 4;
+            if (x->n_parts == 1) {
+                wide_start(idot, nsum, has_start ? shape.bits - 1 : -1, n);
+                wide_run(idot, c, b, begin, n_strips, q, NIB_BLOCK, n, shape.bits);
+            } else {
+                /* A zero point of 128 times the sum is as good as the sum among high parts. */
+                const bool is_high = has_start && shape.bits == 8;
+                wide_start(idot, nsum, is_high ? 0 : -1, n);
+                wide_run(idot, c, b, begin, n_strips, q, 2 * NIB_BLOCK, n, shape.bits);
+                vint start[WIDE_VECTORS][MATMUL_WIDE];
+                wide_start(start, nsum, has_start && !is_high ? shape.bits - 1 : -1, n);
+                UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++)
+                    idot[v][t] = V(add_epi32)(high_part(idot[v][t]), start[v][t]);
+                wide_run(idot, c, b, begin, n_strips, q + NIB_BLOCK, 2 * NIB_BLOCK, n, shape.bits);
             }
-            wide_run(idot, c, b, (int)half * 4, n_strips, q, n, shape.bits);
             UNROLL for (int v = 0; v < WIDE_VECTORS; v++)
             {
                 const vfloat scale = V(loadu_ps)(&c->scale[b * n_runs + half][v * LANES]);
@@ -257,7 +277,7 @@ INLINE void wide_rows(const struct nib_matmul *m, const size_t rows[WIDE_VECTORS
 INLINE void matmul_wide(const struct nib_matmul *m, matmul_narrow_fn *narrow,
                         const struct nib_pack_info *info)
 {
-    const size_t fit = (384 << 10) / (m->w->n_cols + 1) / MATMUL_WIDE * MATMUL_WIDE;
+    const size_t fit = (384 << 10) / (m->w->n_cols * m->x->n_parts + 1) / MATMUL_WIDE * MATMUL_WIDE;
     const size_t most = fit < MATMUL_WIDE ? MATMUL_WIDE : fit < WIDE_TOKENS ? fit : WIDE_TOKENS;
     const size_t n = m->token_end - m->token_begin, n_passes = (n + most - 1) / most;
     for (size_t i = 0; i < n_passes; i++) {

@@ -84,7 +84,7 @@ static inline enum nib_act_kind nib_linear_act(const struct nib_linear *l, bool 
 {
     const enum nib_act_kind act = nib_pack_info(l->w.pack)->act;
     const bool is_small = (uint64_t)l->w.n_rows * l->w.n_cols <= NIB_SMALL_MATRIX;
-    return act == NIB_ACT_Q8 && (is_small || is_head) ? NIB_ACT_Q8X2 : act;
+    return act == NIB_ACT_Q8 && (is_small || is_head) ? NIB_ACT_Q15 : act;
 }
 
 /* Absent: w is NULL. */

@@ -1,11 +1,5 @@
 #include "step.h"
 
-enum {
-    PAIR_ROWS = 32,
-    PAIR_GROUPS = 8,
-    PAIR_FLOATS = 2 * PAIR_ROWS * PAIR_GROUPS * NIB_GROUP, /* 32 KB */
-};
-
 size_t nib_step_widest_row(const struct nib_config *c)
 {
     size_t n = (size_t)c->n_heads * c->d_head;
@@ -61,61 +55,24 @@ void nib_step_prepare(struct nib_step *s, const struct nib_input *in,
         nib_step_barrier(s);
 }
 
-/*
- * y = sum of the products with rows 2 r and 2 r + 1 of the input, + b, for the slice at hand, which
- * begins at row `first`; through a small buffer, which stays in the cache.
- */
-static void multiply_twice(struct nib_step *s, const struct nib_product *p, struct nib_matmul m)
-{
-    const struct nib_linear *l = p->linear;
-    const size_t group_end = m.group_end, row_begin = m.token_begin, row_end = m.token_end;
-    m.y = s->pairs;
-    m.y_stride = PAIR_GROUPS * NIB_GROUP;
-    for (size_t g = m.group_begin; g < group_end; g += PAIR_GROUPS)
-        for (size_t r = row_begin; r < row_end; r += PAIR_ROWS) {
-            m.group_begin = g;
-            m.group_end = group_end - g < PAIR_GROUPS ? group_end : g + PAIR_GROUPS;
-            m.token_begin = 2 * r;
-            m.token_end = 2 * (row_end - r < PAIR_ROWS ? row_end : r + PAIR_ROWS);
-            s->kernels->matmul[l->w.pack](&m);
-            const size_t n = (m.group_end - g) * NIB_GROUP;
-            for (size_t t = r; t < m.token_end / 2; t++) {
-                float *sum = s->pairs + 2 * (t - r) * m.y_stride;
-                float *y = p->y.data + t * p->y.stride + g * NIB_GROUP;
-                s->kernels->add(sum, sum + m.y_stride, n);
-                if (l->b)
-                    s->kernels->add(sum, l->b + g * NIB_GROUP, n);
-                if (p->accumulate)
-                    s->kernels->add(y, sum, n);
-                else
-                    memcpy(y, sum, n * sizeof(*y));
-            }
-        }
-}
-
 void nib_step_multiply_slice(struct nib_step *s, const struct nib_product *p, size_t group_begin,
                              size_t group_end, size_t row_begin, size_t row_end)
 {
     const struct nib_linear *l = p->linear;
-    const enum nib_act_kind kind = nib_linear_act(l, p->is_head);
     if (group_begin >= group_end || row_begin >= row_end)
         return;
-    struct nib_matmul m = {
+    const struct nib_matmul m = {
         .w = &l->w,
-        .x = &s->input[kind],
+        .x = &s->input[nib_linear_act(l, p->is_head)],
+        .bias = l->b,
         .y = p->y.data + row_begin * p->y.stride + group_begin * NIB_GROUP,
         .y_stride = p->y.stride,
+        .accumulate = p->accumulate,
         .group_begin = group_begin,
         .group_end = group_end,
         .token_begin = row_begin,
         .token_end = row_end,
     };
-    if (kind == NIB_ACT_Q8X2) {
-        multiply_twice(s, p, m);
-        return;
-    }
-    m.bias = l->b;
-    m.accumulate = p->accumulate;
     s->kernels->matmul[l->w.pack](&m);
 }
 
@@ -223,7 +180,7 @@ void nib_step_normalize_x(struct nib_step *s, const struct nib_norm *norm)
 size_t nib_step_scratch_bytes(const struct nib_config *c)
 {
     const size_t n_widest = nib_step_widest_row(c);
-    size_t n_bytes = (n_widest + PAIR_FLOATS) * sizeof(float) + nib_attention_scratch_bytes(c);
+    size_t n_bytes = n_widest * sizeof(float) + nib_attention_scratch_bytes(c);
     for (int kind = 0; kind < NIB_ACT_COUNT; kind++)
         n_bytes += nib_act_bytes((enum nib_act_kind)kind, NIB_FEW_ROWS, n_widest);
     return (n_bytes + 4095) & ~(size_t)4095;
@@ -240,6 +197,5 @@ void nib_step_begin(struct nib_step *s, struct nib_work *w, int thread, int n_th
         memory += nib_act_bytes((enum nib_act_kind)kind, NIB_FEW_ROWS, n_widest);
     }
     s->row = (float *)(void *)memory;
-    s->pairs = s->row + n_widest;
-    s->attend = memory + (n_widest + PAIR_FLOATS) * sizeof(float);
+    s->attend = memory + n_widest * sizeof(float);
 }

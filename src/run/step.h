@@ -103,7 +103,6 @@ struct nib_step {
     /* this thread's own memory */
     uint8_t *act[NIB_ACT_COUNT];
     float *row;      /* one row of any buffer */
-    float *pairs;    /* products with both rows of NIB_ACT_Q8X2 */
     uint8_t *attend; /* attention.c's */
 };
 
