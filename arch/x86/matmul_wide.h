@@ -21,6 +21,7 @@ struct wide_shape {
     int bits;     /* of codes */
     bool is_half; /* scales for 16 columns, not 32 */
     bool has_min; /* and no zero point; else no minimum, and a zero point of half the codes */
+    int n_parts;  /* of a code of activations */
 };
 
 struct wide_chunk {
@@ -147,7 +148,7 @@ INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_
         V(loadu_ps)(&sums[t][v * LANES]);
     for (size_t b = 0; b < c->n_blocks; b++) {
         const size_t block = c->first_block + b;
-        const int8_t *q = x->q + (block * stride + t0) * NIB_BLOCK * x->n_parts;
+        const int8_t *q = x->q + (block * stride + t0) * NIB_BLOCK * (size_t)shape.n_parts;
         const float *d = x->d + block * stride + t0;
         UNROLL for (size_t half = 0; half < n_runs; half++)
         {
@@ -155,7 +156,7 @@ INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_
             const int32_t *nsum = (shape.is_half ? x->nsum_half : x->nsum) + run * stride + t0;
             vint idot[WIDE_VECTORS][MATMUL_WIDE];
             const int begin = (int)half * 4;
-            if (x->n_parts == 1) {
+            if (shape.n_parts == 1) {
                 wide_start(idot, nsum, has_start ? shape.bits - 1 : -1, n);
                 wide_run(idot, c, b, begin, n_strips, q, NIB_BLOCK, n, shape.bits);
             } else {
@@ -223,7 +224,10 @@ typedef void wide_tiles_fn(const struct wide_chunk *c, const struct nib_act *x, 
                                                const struct nib_act *x, size_t t0, size_t n,       \
                                                float(*sums)[WIDE_ROWS])                            \
     {                                                                                              \
-        wide_tiles(c, x, t0, n, sums, (struct wide_shape){n_bits, half, min});                     \
+        if (x->n_parts == 1)                                                                       \
+            wide_tiles(c, x, t0, n, sums, (struct wide_shape){n_bits, half, min, 1});              \
+        else                                                                                       \
+            wide_tiles(c, x, t0, n, sums, (struct wide_shape){n_bits, half, min, 2});              \
     }
 
 WIDE_TILES(tiles_4, 4, false, false)
