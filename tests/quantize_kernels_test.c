@@ -105,6 +105,28 @@ static void test_one_changed_input_changes_its_code(void **unused)
     }
 }
 
+/* Blocks of a row of codes: half a step from x at most, with their sums. */
+static void check_codes(const struct nib_act *a, size_t row, const float *x)
+{
+    for (size_t b = 0; b < a->n_cols / NIB_BLOCK; b++, x += NIB_BLOCK) {
+        const size_t at = b * a->n_rows + row;
+        const int8_t *q = codes_at(a, row, b * NIB_BLOCK);
+        const double d = (double)a->d[at];
+        int sum[2] = {0};
+        for (int i = 0; i < NIB_BLOCK; i++) {
+            const int low = a->n_parts == 2 ? q[NIB_BLOCK + i] : 0;
+            const int code = a->n_parts == 2 ? 128 * q[i] + low : q[i];
+            assert_true(low >= -64 && low <= 63);
+            assert_true(fabs(code * d - (double)x[i]) <= 0.5001 * d);
+            sum[i / 16] += code;
+        }
+        assert_int_equal(a->nsum[at], -(sum[0] + sum[1]));
+        for (size_t half = 0; half < 2; half++)
+            assert_int_equal(a->nsum_half[(2 * b + half) * a->n_rows + row], -sum[half]);
+        assert_true(a->s[at] == a->d[at] * (float)(sum[0] + sum[1]));
+    }
+}
+
 static void test_quantisation_follows_its_definition(void **unused)
 {
     (void)unused;
@@ -112,57 +134,22 @@ static void test_quantisation_follows_its_definition(void **unused)
     float x[NIB_SUPER];
     for (int i = 0; i < NIB_SUPER; i++)
         x[i] = random_value(USUAL);
+
     x[40] = -127.0f; /* the largest of block 1 */
-
-    const struct nib_act a = nib_act_place(NIB_ACT_Q8, 2, NIB_SUPER, memory);
+    struct nib_act a = nib_act_place(NIB_ACT_Q8, 2, NIB_SUPER, memory);
     scalar.quantize[NIB_ACT_Q8](&a, 1, x);
+    check_codes(&a, 1, x);
     assert_float_equal(a.d[1 * 2 + 1], 1.0f, 0.0f);
-    for (int b = 0; b < NIB_SUPER / NIB_BLOCK; b++) {
-        int sum = 0;
-        for (int i = 0; i < NIB_BLOCK; i++) {
-            const int code = a.q[(b * 2 + 1) * NIB_BLOCK + i];
-            const double d = (double)a.d[b * 2 + 1];
-            assert_true(fabs(code * d - (double)x[b * NIB_BLOCK + i]) <= 0.5001 * d);
-            sum += code;
-        }
-        assert_int_equal(a.nsum[b * 2 + 1], -sum);
-        assert_int_equal(a.nsum_half[2 * b * 2 + 1] + a.nsum_half[(2 * b + 1) * 2 + 1], -sum);
-        assert_true(a.s[b * 2 + 1] == a.d[b * 2 + 1] * (float)sum);
-    }
-    assert_int_equal(a.q[(1 * 2 + 1) * NIB_BLOCK + 8], -127);
-}
+    assert_int_equal(*(int8_t *)codes_at(&a, 1, 40), -127);
 
-/* 15 bits: 128 high + low is the code, low of 8 bits with room to spare. */
-static void test_codes_of_two_parts_follow_their_definition(void **unused)
-{
-    (void)unused;
-    _Alignas(64) uint8_t memory[4096];
-    float x[NIB_SUPER];
-    for (int i = 0; i < NIB_SUPER; i++)
-        x[i] = random_value(USUAL);
-    x[40] = -16256.0f; /* the largest of block 1 */
-    x[41] = 64.0f, x[42] = -65.0f, x[43] = 63.0f;
-    const struct nib_act a = nib_act_place(NIB_ACT_Q15, 2, NIB_SUPER, memory);
+    x[40] = -16256.0f, x[41] = 64.0f, x[42] = -65.0f, x[43] = 63.0f;
+    a = nib_act_place(NIB_ACT_Q15, 2, NIB_SUPER, memory);
     scalar.quantize[NIB_ACT_Q15](&a, 1, x);
+    check_codes(&a, 1, x);
     assert_float_equal(a.d[1 * 2 + 1], 1.0f, 0.0f);
-    for (int b = 0; b < NIB_SUPER / NIB_BLOCK; b++) {
-        const int8_t *q = a.q + (b * 2 + 1) * 2 * NIB_BLOCK;
-        const double d = (double)a.d[b * 2 + 1];
-        int sum = 0;
-        for (int i = 0; i < NIB_BLOCK; i++) {
-            const int low = q[NIB_BLOCK + i], code = 128 * q[i] + low;
-            assert_true(low >= -64 && low <= 63);
-            assert_true(fabs(code * d - (double)x[b * NIB_BLOCK + i]) <= 0.5001 * d);
-            sum += code;
-        }
-        assert_int_equal(a.nsum[b * 2 + 1], -sum);
-        assert_int_equal(a.nsum_half[2 * b * 2 + 1] + a.nsum_half[(2 * b + 1) * 2 + 1], -sum);
-        assert_true(a.s[b * 2 + 1] == a.d[b * 2 + 1] * (float)sum);
-    }
-    const int8_t *q = a.q + (1 * 2 + 1) * 2 * NIB_BLOCK + 8;
-    const int8_t *low = q + NIB_BLOCK;
-    assert_true(q[0] == -127 && low[0] == 0 && q[1] == 1 && low[1] == -64);
-    assert_true(q[2] == -1 && low[2] == 63 && q[3] == 0 && low[3] == 63);
+    const int8_t *high = codes_at(&a, 1, 40), *low = high + NIB_BLOCK;
+    assert_memory_equal(high, ((int8_t[]){-127, 1, -1, 0}), 4);
+    assert_memory_equal(low, ((int8_t[]){0, -64, 63, 63}), 4);
 }
 
 /* NaN and infinity poison their block; values too small for a normal scale are zero. */
@@ -193,7 +180,6 @@ int main(void)
         cmocka_unit_test(test_every_entry_equals_scalar),
         cmocka_unit_test(test_one_changed_input_changes_its_code),
         cmocka_unit_test(test_quantisation_follows_its_definition),
-        cmocka_unit_test(test_codes_of_two_parts_follow_their_definition),
         cmocka_unit_test(test_quantisation_marks_blocks_without_a_scale),
     };
     return cmocka_run_group_tests(tests, find_backends, NULL);

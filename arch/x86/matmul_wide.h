@@ -160,7 +160,7 @@ INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_
                 wide_start(idot, nsum, has_start ? shape.bits - 1 : -1, n);
                 wide_run(idot, c, b, begin, n_strips, q, NIB_BLOCK, n, shape.bits);
             } else {
-                /* A zero point of 128 times the sum is as good as the sum among high parts. */
+                /* 128 times the sum, for a zero point of 128, is the sum among the high parts. */
                 const bool is_high = has_start && shape.bits == 8;
                 wide_start(idot, nsum, is_high ? 0 : -1, n);
                 wide_run(idot, c, b, begin, n_strips, q, 2 * NIB_BLOCK, n, shape.bits);
