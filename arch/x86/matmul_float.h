@@ -29,8 +29,8 @@ INLINE void tile_float(const struct nib_matmul *m, size_t g, size_t row, size_t 
                 V(fmadd_ps)(weights, V(set1_ps)(x[(size_t)t * m->x->stride + k]), acc[i][t]);
         }
     }
-    UNROLL for (int i = 0; i < n_groups; i++) UNROLL for (int t = 0; t < n; t++)
-        store_sums(m, g + (size_t)i, row, t0 + (size_t)t, acc[i][t]);
+    UNROLL for (int i = 0; i < n_groups; i++)
+        store_sums(m, (g + (size_t)i) * NIB_GROUP + row, t0, acc[i], n);
 }
 
 INLINE void matmul_floats(const struct nib_matmul *m, const enum nib_pack pack)

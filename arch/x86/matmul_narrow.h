@@ -101,7 +101,7 @@ INLINE void narrow_tile(const struct nib_matmul *m, size_t g, size_t row, size_t
         if (t0 == m->token_begin)
             fetch_ahead(w, &at, group, row, b, info);
     }
-    UNROLL for (int t = 0; t < n; t++) store_sums(m, g, row, t0 + (size_t)t, acc[t]);
+    store_sums(m, g * NIB_GROUP + row, t0, acc, n);
 }
 
 /* Tiles of a constant width, the widest that n tokens fill.  Returns how many of them were done. */

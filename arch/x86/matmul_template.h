@@ -139,15 +139,18 @@ INLINE const float *min_factors(float *room, const struct nib_act *x, size_t run
     return room;
 }
 
-/* Rows [row, row + LANES) of group g for token t. */
-INLINE void store_sums(const struct nib_matmul *m, size_t g, size_t row, size_t t, vfloat sum)
+/* The results of rows [row, row + LANES) for n tokens from t on. */
+INLINE void store_sums(const struct nib_matmul *m, size_t row, size_t t, const vfloat *sums,
+                       const int n)
 {
-    float *y = m->y + (t - m->token_begin) * m->y_stride + (g - m->group_begin) * NIB_GROUP + row;
-    if (m->bias)
-        sum = V(add_ps)(sum, V(loadu_ps)(m->bias + g * NIB_GROUP + row));
-    if (m->accumulate)
-        sum = V(add_ps)(V(loadu_ps)(y), sum);
-    V(storeu_ps)(y, sum);
+    float *y = m->y + (t - m->token_begin) * m->y_stride + row - m->group_begin * NIB_GROUP;
+    /* x + -0 is x, for either zero too */
+    const vfloat bias = m->bias ? V(loadu_ps)(m->bias + row) : V(set1_ps)(-0.0f);
+    UNROLL for (int i = 0; i < n; i++, y += m->y_stride)
+    {
+        const vfloat sum = V(add_ps)(sums[i], bias);
+        V(storeu_ps)(y, m->accumulate ? V(add_ps)(V(loadu_ps)(y), sum) : sum);
+    }
 }
 
 /* Strip i of a block in an order that lets neighbours share what they are unpacked from. */

@@ -34,6 +34,8 @@ struct wide_chunk {
     const uint8_t *codes[WIDE_VECTORS]; /* strips, stride apart */
     size_t stride;
     size_t first_block, n_blocks;
+    size_t row;             /* the first */
+    bool is_first, is_last; /* of the columns of a row: sums begin at 0, end in the output */
 };
 
 INLINE void wide_store(struct wide_chunk *c, int v, size_t strip, struct strip w, const int bits)
@@ -59,9 +61,9 @@ INLINE struct strip wide_strip(const struct wide_chunk *c, int v, size_t strip, 
     return w;
 }
 
-/* Unpack columns from block `first` on of the rows of both vectors, from `rows` on. */
+/* Unpack the blocks of a chunk. */
 INLINE void wide_unpack(struct wide_chunk *c, const struct nib_matrix *w,
-                        const size_t rows[WIDE_VECTORS], const struct nib_pack_info *info)
+                        const struct nib_pack_info *info)
 {
     const bool is_half = nib_scale_columns(info->form) == 16;
     const bool has_min = nib_pack_has_min(info);
@@ -69,8 +71,8 @@ INLINE void wide_unpack(struct wide_chunk *c, const struct nib_matrix *w,
     const bool in_place = info->codes == 512 && !is_signed(info->bits);
     c->stride = in_place ? 64 : LANES * 4;
     for (int v = 0; v < WIDE_VECTORS; v++) {
-        const uint8_t *group = w->data + rows[v] / NIB_GROUP * w->planes.n_bytes;
-        const size_t lane = rows[v] % NIB_GROUP;
+        const size_t row = c->row + (size_t)v * LANES, lane = row % NIB_GROUP;
+        const uint8_t *group = w->data + row / NIB_GROUP * w->planes.n_bytes;
         c->codes[v] = in_place ? group + c->first_block * 512 + lane * 4 : c->bytes[v][0];
         struct super_scales scales;
         for (size_t b = 0; b < c->n_blocks; b++) {
@@ -137,15 +139,19 @@ INLINE void wide_start(vint idot[WIDE_VECTORS][MATMUL_WIDE], const int32_t *nsum
 }
 
 /* Sums of tokens t0.. over the columns of a chunk, on top of sums[token][row]. */
-INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_t t0,
+INLINE void wide_tile(const struct wide_chunk *c, const struct nib_matmul *m, size_t t0,
                       float (*sums)[WIDE_ROWS], const int n, const struct wide_shape shape)
 {
+    const struct nib_act *x = m->x;
     const size_t n_runs = shape.is_half ? 2 : 1, stride = x->n_rows;
     const int n_strips = shape.is_half ? 4 : 8;
     const bool has_start = !shape.has_min && !is_signed(shape.bits);
     vfloat acc[WIDE_VECTORS][MATMUL_WIDE];
     UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++) acc[v][t] =
-        V(loadu_ps)(&sums[t][v * LANES]);
+        V(setzero_ps)();
+    if (!c->is_first)
+        UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++) acc[v][t] =
+            V(loadu_ps)(&sums[t][v * LANES]);
     for (size_t b = 0; b < c->n_blocks; b++) {
         const size_t block = c->first_block + b;
         const int8_t *q = x->q + (block * stride + t0) * NIB_BLOCK * (size_t)shape.n_parts;
@@ -168,6 +174,8 @@ INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_
                 wide_start(start, nsum, has_start && !is_high ? shape.bits - 1 : -1, n);
                 UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++)
                     idot[v][t] = V(add_epi32)(high_part(idot[v][t]), start[v][t]);
+                /* else weights are kept from the high parts on, and registers run out */
+                __asm__ volatile("" : : : "memory");
                 wide_run(idot, c, b, begin, n_strips, q + NIB_BLOCK, 2 * NIB_BLOCK, n, shape.bits);
             }
             UNROLL for (int v = 0; v < WIDE_VECTORS; v++)
@@ -188,12 +196,17 @@ INLINE void wide_tile(const struct wide_chunk *c, const struct nib_act *x, size_
             }
         }
     }
-    UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++)
-        V(storeu_ps)(&sums[t][v * LANES], acc[v][t]);
+    UNROLL for (int v = 0; v < WIDE_VECTORS; v++)
+    {
+        if (c->is_last)
+            store_sums(m, c->row + (size_t)v * LANES, t0, acc[v], n);
+        else
+            UNROLL for (int t = 0; t < n; t++) V(storeu_ps)(&sums[t][v * LANES], acc[v][t]);
+    }
 }
 
 /* Tiles as equal as they come: 7 tokens are 4 + 3, not 6 + 1. */
-INLINE void wide_tiles(const struct wide_chunk *c, const struct nib_act *x, size_t t0, size_t n,
+INLINE void wide_tiles(const struct wide_chunk *c, const struct nib_matmul *m, size_t t0, size_t n,
                        float (*sums)[WIDE_ROWS], const struct wide_shape shape)
 {
     const size_t n_tiles = (n + MATMUL_WIDE - 1) / MATMUL_WIDE;
@@ -203,7 +216,7 @@ INLINE void wide_tiles(const struct wide_chunk *c, const struct nib_act *x, size
 #define WIDTH(width)                                                                               \
     case width: /* half of the widest at least */                                                  \
         if (width <= MATMUL_WIDE && 2 * width >= MATMUL_WIDE)                                      \
-            wide_tile(c, x, t0 + begin, sums + begin, width <= MATMUL_WIDE ? width : 1, shape);    \
+            wide_tile(c, m, t0 + begin, sums + begin, width <= MATMUL_WIDE ? width : 1, shape);    \
         break;
             WIDTH(1)
             WIDTH(2)
@@ -216,18 +229,18 @@ INLINE void wide_tiles(const struct wide_chunk *c, const struct nib_act *x, size
     }
 }
 
-typedef void wide_tiles_fn(const struct wide_chunk *c, const struct nib_act *x, size_t t0, size_t n,
-                           float (*sums)[WIDE_ROWS]);
+typedef void wide_tiles_fn(const struct wide_chunk *c, const struct nib_matmul *m, size_t t0,
+                           size_t n, float (*sums)[WIDE_ROWS]);
 
 #define WIDE_TILES(name, n_bits, half, min)                                                        \
     static __attribute__((noinline)) void name(const struct wide_chunk *c,                         \
-                                               const struct nib_act *x, size_t t0, size_t n,       \
+                                               const struct nib_matmul *m, size_t t0, size_t n,    \
                                                float(*sums)[WIDE_ROWS])                            \
     {                                                                                              \
-        if (x->n_parts == 1)                                                                       \
-            wide_tiles(c, x, t0, n, sums, (struct wide_shape){n_bits, half, min, 1});              \
+        if (m->x->n_parts == 1)                                                                    \
+            wide_tiles(c, m, t0, n, sums, (struct wide_shape){n_bits, half, min, 1});              \
         else                                                                                       \
-            wide_tiles(c, x, t0, n, sums, (struct wide_shape){n_bits, half, min, 2});              \
+            wide_tiles(c, m, t0, n, sums, (struct wide_shape){n_bits, half, min, 2});              \
     }
 
 WIDE_TILES(tiles_4, 4, false, false)
@@ -254,26 +267,24 @@ INLINE wide_tiles_fn *wide_tiles_of(const struct nib_pack_info *info)
     return info->bits == 4 ? tiles_4 : info->bits == 5 ? tiles_5 : tiles_8;
 }
 
-/* All tokens of a pass for the rows of two vectors. */
-INLINE void wide_rows(const struct nib_matmul *m, const size_t rows[WIDE_VECTORS], size_t t0,
-                      size_t n, const struct nib_pack_info *info)
+/* All tokens of a pass for the rows of two vectors, from `row` on. */
+INLINE void wide_rows(const struct nib_matmul *m, size_t row, size_t t0, size_t n,
+                      const struct nib_pack_info *info)
 {
-    _Alignas(64) float sums[WIDE_TOKENS][WIDE_ROWS];
+    _Alignas(64) float sums[WIDE_TOKENS][WIDE_ROWS]; /* between chunks */
     struct wide_chunk chunk;
     wide_tiles_fn *const tiles = wide_tiles_of(info);
     const size_t n_blocks = m->w->n_cols / NIB_BLOCK;
     const size_t n_chunks = (n_blocks + WIDE_BLOCKS - 1) / WIDE_BLOCKS;
-    memset(sums, 0, n * sizeof(*sums));
+    chunk.row = row;
     for (size_t i = 0; i < n_chunks; i++) {
         chunk.first_block = n_blocks * i / n_chunks;
         chunk.n_blocks = n_blocks * (i + 1) / n_chunks - chunk.first_block;
-        wide_unpack(&chunk, m->w, rows, info);
-        tiles(&chunk, m->x, t0, n, sums);
+        chunk.is_first = i == 0;
+        chunk.is_last = i + 1 == n_chunks;
+        wide_unpack(&chunk, m->w, info);
+        tiles(&chunk, m, t0, n, sums);
     }
-    for (size_t t = 0; t < n; t++)
-        for (int v = 0; v < WIDE_VECTORS; v++)
-            store_sums(m, rows[v] / NIB_GROUP, rows[v] % NIB_GROUP, t0 + t,
-                       V(loadu_ps)(&sums[t][v * LANES]));
 }
 
 /* Tokens are cut so that those of a pass stay in L2 while all rows stream by.  A vector of rows
@@ -290,7 +301,7 @@ INLINE void matmul_wide(const struct nib_matmul *m, matmul_narrow_fn *narrow,
         const size_t end = m->group_end * NIB_GROUP;
         size_t row = m->group_begin * NIB_GROUP;
         for (; row + WIDE_ROWS <= end; row += WIDE_ROWS)
-            wide_rows(m, (const size_t[WIDE_VECTORS]){row, row + LANES}, t0, n_pass, info);
+            wide_rows(m, row, t0, n_pass, info);
         if (row < end)
             narrow(m, row / NIB_GROUP, m->group_end, t0, t0 + n_pass);
     }
