@@ -6,7 +6,7 @@ static size_t round64(size_t n)
 }
 
 struct sizes {
-    size_t codes, block; /* of q, and of each of d, s, nsum; nsum_half takes twice that */
+    size_t codes, block; /* of q, and of each of d, s, zero; zero_half takes twice that */
 };
 
 static size_t parts_of(enum nib_act_kind kind)
@@ -40,7 +40,7 @@ struct nib_act nib_act_place(enum nib_act_kind kind, size_t n_rows, size_t n_col
     a.q = memory;
     a.d = (float *)(void *)(p + z.codes);
     a.s = (float *)(void *)(p + z.codes + z.block);
-    a.nsum = (int32_t *)(void *)(p + z.codes + 2 * z.block);
-    a.nsum_half = (int32_t *)(void *)(p + z.codes + 3 * z.block);
+    a.zero = (int32_t *)(void *)(p + z.codes + 2 * z.block);
+    a.zero_half = (int32_t *)(void *)(p + z.codes + 3 * z.block);
     return a;
 }

@@ -5,14 +5,15 @@
  *
  *     NIB_ACT_F32  f[row][stride]
  *     NIB_ACT_Q8   q[block of 32][row][32]   d[block of 32][row]   s[block of 32][row] = d * isum
- *                  nsum[block of 32][row] = -isum   nsum_half[block of 16][row], of 16 codes
+ *                  zero[block of 32][row] = -128 isum   zero_half[block of 16][row], of 16 codes
  *
  *     NIB_ACT_Q15  the same, but q[block of 32][row][2][32]: a code of 15 bits is 128 high + low,
- *                  the high parts first, low from -64 to 63
+ *                  the high parts first, low from -64 to 63; zero[][] = -isum
  *
- * isum is the sum of the block's codes.  Quantisation (docs/numerics.md, rule 8): d = max|x| / 127,
- * or / 16256 for 15 bits, q = rint(x * (1 / d)); d below FLT_MIN counts as 0 with codes 0; a block
- * with NaN or infinity gets d = NaN and codes 0.
+ * isum is the sum of the block's codes; zero is what a zero point of 128 adds to dots with unsigned
+ * weights: to those of the high parts, if there are two, which count 128 fold.  Quantisation
+ * (docs/numerics.md, rule 8): d = max|x| / 127, or / 16256 for 15 bits, q = rint(x * (1 / d)); d
+ * below FLT_MIN counts as 0 with codes 0; a block with NaN or infinity gets d = NaN and codes 0.
  */
 #ifndef NIB_ACT_H
 #define NIB_ACT_H
@@ -28,8 +29,14 @@ struct nib_act {
     float *f;
     int8_t *q; /* 64-byte aligned, as all of these */
     float *d, *s;
-    int32_t *nsum, *nsum_half;
+    int32_t *zero, *zero_half;
 };
+
+/* Of the codes of which `zero` is an element of such a plane. */
+static inline int32_t nib_act_isum(int32_t zero, size_t n_parts)
+{
+    return n_parts == 1 ? -zero / 128 : -zero;
+}
 
 /* Bytes for an act of this kind, a multiple of 64, and laying it out in such memory. */
 size_t nib_act_bytes(enum nib_act_kind kind, size_t n_rows, size_t n_cols);

@@ -12,11 +12,12 @@ static inline void store_block(const struct nib_act *a, size_t b, size_t row, fl
                                const int32_t sum[2])
 {
     const size_t at = b * a->n_rows + row;
+    const int32_t unit = a->n_parts == 1 ? -128 : -1;
     a->d[at] = d;
     a->s[at] = d * (float)(sum[0] + sum[1]);
-    a->nsum[at] = -(sum[0] + sum[1]);
+    a->zero[at] = (sum[0] + sum[1]) * unit;
     for (size_t half = 0; half < 2; half++)
-        a->nsum_half[(2 * b + half) * a->n_rows + row] = -sum[half];
+        a->zero_half[(2 * b + half) * a->n_rows + row] = sum[half] * unit;
 }
 
 static void quantize_q8(const struct nib_act *a, size_t row, const float *x)

@@ -17,7 +17,7 @@
 struct inputs {
     const int8_t *q; /* token t at q + 32 n_parts t */
     const float *d, *s;
-    const int32_t *nsum, *nsum_half; /* of half 1: `stride` later */
+    const int32_t *zero, *zero_half; /* of half 1: `stride` later */
     size_t stride;
     size_t n_parts; /* of a code */
 };
@@ -28,8 +28,8 @@ INLINE struct inputs inputs_at(const struct nib_act *x, size_t b, size_t t0)
     return (struct inputs){.q = x->q + at * NIB_BLOCK * x->n_parts,
                            .d = x->d + at,
                            .s = x->s + at,
-                           .nsum = x->nsum + at,
-                           .nsum_half = x->nsum_half + 2 * b * x->n_rows + t0,
+                           .zero = x->zero + at,
+                           .zero_half = x->zero_half + 2 * b * x->n_rows + t0,
                            .stride = x->n_rows,
                            .n_parts = x->n_parts};
 }
@@ -39,7 +39,8 @@ INLINE float min_factor(const struct inputs *x, bool of_16, int half, int t)
 {
     if (!of_16)
         return x->s[t];
-    return x->d[t] * (float)-x->nsum_half[(size_t)half * x->stride + (size_t)t];
+    const int32_t zero = x->zero_half[(size_t)half * x->stride + (size_t)t];
+    return x->d[t] * (float)nib_act_isum(zero, x->n_parts);
 }
 
 /* The 16 rows of a group for one token. */

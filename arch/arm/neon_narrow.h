@@ -8,8 +8,8 @@ INLINE int32_t zero_share(const struct inputs *x, const struct nib_pack_info *in
     if (has_no_zero(info))
         return 0;
     const bool of_16 = nib_scale_columns(info->form) == 16;
-    const int32_t nsum = of_16 ? x->nsum_half[(size_t)half * x->stride + (size_t)t] : x->nsum[t];
-    return nsum * (1 << info->zero_shift);
+    const int32_t zero = of_16 ? x->zero_half[(size_t)half * x->stride + (size_t)t] : x->zero[t];
+    return -nib_act_isum(zero, x->n_parts) * (1 << info->zero_shift);
 }
 
 /* idot[t] of a quad += the dots of strips [first, first + n_strips). */

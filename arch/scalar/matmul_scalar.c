@@ -55,7 +55,7 @@ static void quantised_tile(const struct nib_matmul *m, size_t g, size_t t0, size
     const uint8_t *group = w->data + g * w->planes.n_bytes;
     const int zero = info->zero_shift ? 1 << info->zero_shift : 0;
     const size_t part = nib_scale_columns(info->form);
-    const int32_t *nsum = part == 16 ? x->nsum_half : x->nsum;
+    const int32_t *zeros = part == 16 ? x->zero_half : x->zero;
     const bool has_min = nib_pack_has_min(info);
     float acc[TOKENS][NIB_GROUP] = {{0}};
 
@@ -75,7 +75,8 @@ static void quantised_tile(const struct nib_matmul *m, size_t g, size_t t0, size
             for (size_t j = 0; j < part; j++)
                 input[j] = x->n_parts == 1 ? q[j] : 128 * q[j] + q[NIB_BLOCK + j];
             const float da = x->d[block * x->n_rows + row];
-            const float sa = da * (float)-nsum[k / part * x->n_rows + row];
+            const int32_t isum = nib_act_isum(zeros[k / part * x->n_rows + row], x->n_parts);
+            const float sa = da * (float)isum;
             for (size_t r = 0; r < NIB_GROUP; r++) {
                 int32_t idot = 0;
                 for (size_t j = 0; j < part; j++)

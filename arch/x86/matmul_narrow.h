@@ -63,7 +63,7 @@ INLINE void narrow_tile(const struct nib_matmul *m, size_t g, size_t row, size_t
     const bool has_min = nib_pack_has_min(info);
     const bool has_start = info->zero_shift && !is_signed(info->bits);
     const int n_runs = is_half ? 2 : 1;
-    const int32_t *nsum = (is_half ? x->nsum_half : x->nsum) + t0;
+    const int32_t *zero = (is_half ? x->zero_half : x->zero) + t0;
     vfloat acc[MATMUL_NARROW];
     struct super_scales scales;
     UNROLL for (int t = 0; t < n; t++) acc[t] = V(setzero_ps)();
@@ -78,8 +78,8 @@ INLINE void narrow_tile(const struct nib_matmul *m, size_t g, size_t row, size_t
             {
                 idot[t * n_parts] = vint_zero();
                 idot[t * n_parts + n_parts - 1] =
-                    has_start ? V(slli_epi32)(V(set1_epi32)(nsum[run * x->n_rows + (size_t)t]),
-                                              info->zero_shift)
+                    has_start ? zero_share(zero + run * x->n_rows + (size_t)t, (size_t)n_parts,
+                                           info->zero_shift)
                               : vint_zero();
             }
             const size_t first = (b * x->n_rows + t0) * (size_t)n_parts;

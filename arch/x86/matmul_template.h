@@ -105,6 +105,14 @@ INLINE vfloat scale_in(vfloat acc, vint idot, vfloat dw, const float *da)
     return V(fmadd_ps)(V(cvtepi32_ps)(idot), V(mul_ps)(dw, V(set1_ps)(*da)), acc);
 }
 
+/* -2^zero_shift isum, in every lane, of an element of the planes of zeros. */
+INLINE vint zero_share(const int32_t *zero, const size_t n_parts, const int zero_shift)
+{
+    const int up = zero_shift - (n_parts == 1 ? 7 : 0);
+    const vint all = V(set1_epi32)(*zero);
+    return up < 0 ? V(srai_epi32)(all, up < 0 ? -up : 0) : V(slli_epi32)(all, up < 0 ? 0 : up);
+}
+
 /* n of 1 to 4 numbers, then zeros. */
 INLINE __m128i load_upto4(const void *p, const int n)
 {
@@ -127,12 +135,14 @@ INLINE const float *min_factors(float *room, const struct nib_act *x, size_t run
 {
     if (!is_half)
         return x->s + run * x->n_rows + t;
-    const int32_t *nsum = x->nsum_half + run * x->n_rows + t;
+    const int32_t *zero = x->zero_half + run * x->n_rows + t;
+    const int down = x->n_parts == 1 ? 7 : 0;
     const float *d = x->d + run / 2 * x->n_rows + t;
     UNROLL for (int i = 0; i < n; i += 4)
     {
         const int count = n - i < 4 ? n - i : 4;
-        const __m128i isum = _mm_sub_epi32(_mm_setzero_si128(), load_upto4(nsum + i, count));
+        const __m128i nsum = _mm_srai_epi32(load_upto4(zero + i, count), down);
+        const __m128i isum = _mm_sub_epi32(_mm_setzero_si128(), nsum);
         const __m128 scale = _mm_castsi128_ps(load_upto4(d + i, count));
         _mm_storeu_ps(room + i, _mm_mul_ps(scale, _mm_cvtepi32_ps(isum)));
     }

@@ -61,6 +61,16 @@ INLINE struct strip wide_strip(const struct wide_chunk *c, int v, size_t strip, 
     return w;
 }
 
+/* A strip as tiles take it: VNNI has room for one zero point, 128, for all types. */
+INLINE struct strip wide_load(const struct block_at *at, const int strip,
+                              const struct nib_pack_info *info)
+{
+    struct strip w = load_strip(at, strip, info);
+    if (MATMUL_VNNI && !nib_pack_has_min(info) && info->zero_shift < 7)
+        w.codes = V(add_epi8)(w.codes, V(set1_epi8)((char)(128 - (1 << info->zero_shift))));
+    return w;
+}
+
 /* Unpack the blocks of a chunk. */
 INLINE void wide_unpack(struct wide_chunk *c, const struct nib_matrix *w,
                         const struct nib_pack_info *info)
@@ -81,7 +91,7 @@ INLINE void wide_unpack(struct wide_chunk *c, const struct nib_matrix *w,
             unpack_scales(&scales, w, group, block, b == 0, info);
             if (!in_place)
                 UNROLL for (int strip = 0; strip < 8; strip++) wide_store(
-                    c, v, b * 8 + (size_t)strip, load_strip(&at, strip, info), info->bits);
+                    c, v, b * 8 + (size_t)strip, wide_load(&at, strip, info), info->bits);
             UNROLL for (size_t half = 0; half < n_runs; half++)
             {
                 const size_t run = b * n_runs + half;
@@ -126,14 +136,13 @@ INLINE void wide_run(vint idot[WIDE_VECTORS][MATMUL_WIDE], const struct wide_chu
     }
 }
 
-/* idot[v][t] = nsum[t] << shift, or 0 if that is negative. */
-INLINE void wide_start(vint idot[WIDE_VECTORS][MATMUL_WIDE], const int32_t *nsum, const int shift,
-                       const int n)
+/* idot[v][t] = -2^zero_shift isum, or 0 if that is negative. */
+INLINE void wide_start(vint idot[WIDE_VECTORS][MATMUL_WIDE], const int32_t *zero,
+                       const int zero_shift, const int n, const size_t n_parts)
 {
     UNROLL for (int t = 0; t < n; t++)
     {
-        const vint start =
-            shift < 0 ? vint_zero() : V(slli_epi32)(V(set1_epi32)(nsum[t]), shift < 0 ? 0 : shift);
+        const vint start = zero_shift < 0 ? vint_zero() : zero_share(zero + t, n_parts, zero_shift);
         UNROLL for (int v = 0; v < WIDE_VECTORS; v++) idot[v][t] = start;
     }
 }
@@ -145,7 +154,7 @@ INLINE void wide_tile(const struct wide_chunk *c, const struct nib_matmul *m, si
     const struct nib_act *x = m->x;
     const size_t n_runs = shape.is_half ? 2 : 1, stride = x->n_rows;
     const int n_strips = shape.is_half ? 4 : 8;
-    const bool has_start = !shape.has_min && !is_signed(shape.bits);
+    const int zero_shift = shape.has_min || is_signed(shape.bits) ? -1 : shape.bits - 1;
     vfloat acc[WIDE_VECTORS][MATMUL_WIDE];
     UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++) acc[v][t] =
         V(setzero_ps)();
@@ -159,19 +168,18 @@ INLINE void wide_tile(const struct wide_chunk *c, const struct nib_matmul *m, si
         UNROLL for (size_t half = 0; half < n_runs; half++)
         {
             const size_t run = block * n_runs + half;
-            const int32_t *nsum = (shape.is_half ? x->nsum_half : x->nsum) + run * stride + t0;
+            const int32_t *zero = (shape.is_half ? x->zero_half : x->zero) + run * stride + t0;
             vint idot[WIDE_VECTORS][MATMUL_WIDE];
             const int begin = (int)half * 4;
             if (shape.n_parts == 1) {
-                wide_start(idot, nsum, has_start ? shape.bits - 1 : -1, n);
+                wide_start(idot, zero, zero_shift, n, 1);
                 wide_run(idot, c, b, begin, n_strips, q, NIB_BLOCK, n, shape.bits);
             } else {
-                /* 128 times the sum, for a zero point of 128, is the sum among the high parts. */
-                const bool is_high = has_start && shape.bits == 8;
-                wide_start(idot, nsum, is_high ? 0 : -1, n);
+                const bool is_high = zero_shift == 7; /* 128 isum is isum among the high parts */
+                wide_start(idot, zero, is_high ? 0 : -1, n, 2);
                 wide_run(idot, c, b, begin, n_strips, q, 2 * NIB_BLOCK, n, shape.bits);
                 vint start[WIDE_VECTORS][MATMUL_WIDE];
-                wide_start(start, nsum, has_start && !is_high ? shape.bits - 1 : -1, n);
+                wide_start(start, zero, is_high ? -1 : zero_shift, n, 2);
                 UNROLL for (int v = 0; v < WIDE_VECTORS; v++) UNROLL for (int t = 0; t < n; t++)
                     idot[v][t] = V(add_epi32)(high_part(idot[v][t]), start[v][t]);
                 /* else weights are kept from the high parts on, and registers run out */
@@ -243,17 +251,21 @@ typedef void wide_tiles_fn(const struct wide_chunk *c, const struct nib_matmul *
             wide_tiles(c, m, t0, n, sums, (struct wide_shape){n_bits, half, min, 2});              \
     }
 
-WIDE_TILES(tiles_4, 4, false, false)
-WIDE_TILES(tiles_5, 5, false, false)
 WIDE_TILES(tiles_8, 8, false, false)
-WIDE_TILES(tiles_3_half, 3, true, false)
-WIDE_TILES(tiles_6_half, 6, true, false)
 WIDE_TILES(tiles_8_half, 8, true, false)
 WIDE_TILES(tiles_4_min, 4, false, true)
 WIDE_TILES(tiles_2_half_min, 2, true, true)
 #if MATMUL_VNNI /* any number of bits */
-#define tiles_5_min tiles_4_min
+#define tiles_4      tiles_8
+#define tiles_5      tiles_8
+#define tiles_3_half tiles_8_half
+#define tiles_6_half tiles_8_half
+#define tiles_5_min  tiles_4_min
 #else
+WIDE_TILES(tiles_4, 4, false, false)
+WIDE_TILES(tiles_5, 5, false, false)
+WIDE_TILES(tiles_3_half, 3, true, false)
+WIDE_TILES(tiles_6_half, 6, true, false)
 WIDE_TILES(tiles_5_min, 5, false, true)
 #endif
 

@@ -75,16 +75,18 @@ struct nib_linear {
 
 /*
  * How the input of a product is held.  Small matrices get 15-bit activations: they are a small part
- * of any model's work, and what they feed (keys and values above all) is sensitive.  So does the
- * head, the last place where rounding shows, whose time goes into reading it.
+ * of any model's work, and what they feed (keys and values above all) is sensitive.  So does a fine
+ * head: the last place where rounding shows, whose time goes into reading it.  A model with an
+ * encoder has no fine head, as batches and beams take many rows through it at each step: it would
+ * cost a fifth of their speed (docs/performance.md).
  */
 enum { NIB_SMALL_MATRIX = 1 << 16 }; /* weights */
 
-static inline enum nib_act_kind nib_linear_act(const struct nib_linear *l, bool is_head)
+static inline enum nib_act_kind nib_linear_act(const struct nib_linear *l, bool is_fine)
 {
     const enum nib_act_kind act = nib_pack_info(l->w.pack)->act;
     const bool is_small = (uint64_t)l->w.n_rows * l->w.n_cols <= NIB_SMALL_MATRIX;
-    return act == NIB_ACT_Q8 && (is_small || is_head) ? NIB_ACT_Q15 : act;
+    return act == NIB_ACT_Q8 && (is_small || is_fine) ? NIB_ACT_Q15 : act;
 }
 
 /* Absent: w is NULL. */

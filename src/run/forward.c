@@ -70,9 +70,9 @@ static void logits(struct nib_step *s)
                                     .norm = &w->model->final_norm,
                                     .map = w->logits_rows,
                                     .n_rows = w->n_logits,
-                                    .is_head = true};
+                                    .is_fine = !w->model->encoder};
     nib_step_prepare(s, &input, &output, 1);
-    const struct nib_product product = {output, w->logits, false, true};
+    const struct nib_product product = {output, w->logits, false, input.is_fine};
     const size_t most = head_slice(w->n_logits);
     size_t begin, end;
     nib_share(c->n_vocab, NIB_LOGITS_BLOCK, s->thread, s->n_threads, &begin, &end);

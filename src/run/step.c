@@ -32,7 +32,7 @@ void nib_step_prepare(struct nib_step *s, const struct nib_input *in,
     bool wants[NIB_ACT_COUNT] = {false};
     for (size_t i = 0; i < n_linears; i++)
         if (linears[i]->w.data)
-            wants[nib_linear_act(linears[i], in->is_head)] = true;
+            wants[nib_linear_act(linears[i], in->is_fine)] = true;
     for (int kind = 0; kind < NIB_ACT_COUNT; kind++)
         if (wants[kind])
             s->input[kind] = nib_act_place((enum nib_act_kind)kind, in->n_rows, in->n_cols,
@@ -63,7 +63,7 @@ void nib_step_multiply_slice(struct nib_step *s, const struct nib_product *p, si
         return;
     const struct nib_matmul m = {
         .w = &l->w,
-        .x = &s->input[nib_linear_act(l, p->is_head)],
+        .x = &s->input[nib_linear_act(l, p->is_fine)],
         .bias = l->b,
         .y = p->y.data + row_begin * p->y.stride + group_begin * NIB_GROUP,
         .y_stride = p->y.stride,
