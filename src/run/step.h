@@ -177,7 +177,7 @@ size_t nib_step_scratch_bytes(const struct nib_config *config);
 /* A thread's view of `work`, in its part of work->scratch. */
 void nib_step_begin(struct nib_step *s, struct nib_work *work, int thread, int n_threads);
 
-/* encode.c: rows [0, w->n_rows) of sources through an encoder, its output into w->x, and the keys
+/* cross.c: rows [0, w->n_rows) of sources through an encoder, its output into w->x, and the keys
  * and values of a decoder's cross-attention; `data` is a struct nib_encoding: a nib_team_fn. */
 struct nib_encoding {
     struct nib_work *work;
