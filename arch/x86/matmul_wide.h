@@ -147,7 +147,8 @@ INLINE void wide_start(vint idot[WIDE_VECTORS][MATMUL_WIDE], const int32_t *zero
     }
 }
 
-/* Sums of tokens t0.. over the columns of a chunk, on top of sums[token][row]. */
+/* Sums of tokens t0.. over the columns of a chunk, on top of sums[token][row] and into them, or
+ * into the output. */
 INLINE void wide_tile(const struct wide_chunk *c, const struct nib_matmul *m, size_t t0,
                       float (*sums)[WIDE_ROWS], const int n, const struct wide_shape shape)
 {
