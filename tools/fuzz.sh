@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the fuzzers of tests/fuzz with Clang's libFuzzer and the sanitizers, and runs each for
-# NIB_FUZZ_SECONDS (60), as many at once as there are processors.  What they find stays in
-# build-fuzz.  The last line is "N passed, N failed".
+# NIB_FUZZ_SECONDS (60), as many at once as there are processors, beginning with what was once found
+# (tests/fuzz/seeds).  What they find stays in build-fuzz.  The last line is "N passed, N failed".
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/install-deps.sh build test clang
@@ -15,9 +15,11 @@ cmake --build "$build" --target $targets
 
 run_one() {
     local log=$build/$1.log
+    local corpora=("corpus/$1")
     mkdir -p "$build/corpus/$1"
+    [ ! -d "tests/fuzz/seeds/$1" ] || corpora+=("$PWD/tests/fuzz/seeds/$1")
     if (cd "$build" && "tests/fuzz/$1" -max_total_time="${NIB_FUZZ_SECONDS:-60}" -timeout=20 -rss_limit_mb=2048 \
-        -verbosity=0 -print_final_stats=1 "corpus/$1") >"$log" 2>&1; then
+        -verbosity=0 -print_final_stats=1 "${corpora[@]}") >"$log" 2>&1; then
         echo "$1: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs, no finding"
     else
         echo "FAILED: $1"

@@ -381,6 +381,8 @@ static enum nib_status encode_text(const struct sp_codec *c, struct nib_scratch 
     if (!nib_sp_normalize(&c->normalizer, &scratch->text, text))
         return nib_encode_no_memory(text.len, err);
     const struct nib_str normalized = {scratch->text.data, scratch->text.n};
+    if (normalized.len == 0)
+        return NIB_OK; /* there may be no data */
     const enum nib_status status =
         c->kind == NIB_SP_BPE       ? encode_bpe(c, scratch, normalized, err)
         : c->kind == NIB_SP_UNIGRAM ? nib_unigram_encode(c->unigram, scratch, normalized, err)
