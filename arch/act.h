@@ -32,10 +32,15 @@ struct nib_act {
     int32_t *zero, *zero_half;
 };
 
-/* Of the codes of which `zero` is an element of such a plane. */
+/* Elements of the planes of zeros are -isum << this. */
+static inline int nib_act_zero_shift(size_t n_parts)
+{
+    return n_parts == 1 ? 7 : 0;
+}
+
 static inline int32_t nib_act_isum(int32_t zero, size_t n_parts)
 {
-    return n_parts == 1 ? -zero / 128 : -zero;
+    return -zero / (1 << nib_act_zero_shift(n_parts));
 }
 
 /* Bytes for an act of this kind, a multiple of 64, and laying it out in such memory. */

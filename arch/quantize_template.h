@@ -12,7 +12,7 @@ static inline void store_block(const struct nib_act *a, size_t b, size_t row, fl
                                const int32_t sum[2])
 {
     const size_t at = b * a->n_rows + row;
-    const int32_t unit = a->n_parts == 1 ? -128 : -1;
+    const int32_t unit = -(1 << nib_act_zero_shift(a->n_parts));
     a->d[at] = d;
     a->s[at] = d * (float)(sum[0] + sum[1]);
     a->zero[at] = (sum[0] + sum[1]) * unit;

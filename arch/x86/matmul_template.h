@@ -108,7 +108,7 @@ INLINE vfloat scale_in(vfloat acc, vint idot, vfloat dw, const float *da)
 /* -2^zero_shift isum, in every lane, of an element of the planes of zeros. */
 INLINE vint zero_share(const int32_t *zero, const size_t n_parts, const int zero_shift)
 {
-    const int up = zero_shift - (n_parts == 1 ? 7 : 0);
+    const int up = zero_shift - nib_act_zero_shift(n_parts);
     const vint all = V(set1_epi32)(*zero);
     return up < 0 ? V(srai_epi32)(all, up < 0 ? -up : 0) : V(slli_epi32)(all, up < 0 ? 0 : up);
 }
@@ -136,7 +136,7 @@ INLINE const float *min_factors(float *room, const struct nib_act *x, size_t run
     if (!is_half)
         return x->s + run * x->n_rows + t;
     const int32_t *zero = x->zero_half + run * x->n_rows + t;
-    const int down = x->n_parts == 1 ? 7 : 0;
+    const int down = nib_act_zero_shift(x->n_parts);
     const float *d = x->d + run / 2 * x->n_rows + t;
     UNROLL for (int i = 0; i < n; i += 4)
     {

@@ -256,7 +256,7 @@ WIDE_TILES(tiles_8, 8, false, false)
 WIDE_TILES(tiles_8_half, 8, true, false)
 WIDE_TILES(tiles_4_min, 4, false, true)
 WIDE_TILES(tiles_2_half_min, 2, true, true)
-#if MATMUL_VNNI /* any number of bits */
+#if MATMUL_VNNI /* any number of bits, and one zero point */
 #define tiles_4      tiles_8
 #define tiles_5      tiles_8
 #define tiles_3_half tiles_8_half

@@ -71,6 +71,7 @@ struct nib_config {
 struct nib_linear {
     struct nib_matrix w;
     const float *b;
+    bool is_fine_head; /* see nib_linear_act() */
 };
 
 /*
@@ -82,11 +83,11 @@ struct nib_linear {
  */
 enum { NIB_SMALL_MATRIX = 1 << 16 }; /* weights */
 
-static inline enum nib_act_kind nib_linear_act(const struct nib_linear *l, bool is_fine)
+static inline enum nib_act_kind nib_linear_act(const struct nib_linear *l)
 {
     const enum nib_act_kind act = nib_pack_info(l->w.pack)->act;
     const bool is_small = (uint64_t)l->w.n_rows * l->w.n_cols <= NIB_SMALL_MATRIX;
-    return act == NIB_ACT_Q8 && (is_small || is_fine) ? NIB_ACT_Q15 : act;
+    return act == NIB_ACT_Q8 && (is_small || l->is_fine_head) ? NIB_ACT_Q15 : act;
 }
 
 /* Absent: w is NULL. */

@@ -271,6 +271,7 @@ static enum nib_status load(struct nib_weight_plan *p, const struct nib_packed *
         return status;
     if (!m->output.w.data)
         m->output.w = m->embedding;
+    m->output.is_fine_head = !m->encoder;
     finish_layers(m);
     count(p);
     status = nib_distance_bias_create(m, true, p->err);

@@ -29,8 +29,7 @@ static void fill_cross(struct nib_step *s, const struct nib_encoding *e)
     for (size_t layer = 0; layer < e->decoder->config.n_layers; layer++) {
         const struct nib_attention_weights *cross = &e->decoder->layers[layer].cross;
         const struct nib_linear *linears[] = {&cross->k, &cross->v};
-        const struct nib_product products[] = {{&cross->k, w->k, false, false},
-                                               {&cross->v, w->v, false, false}};
+        const struct nib_product products[] = {{&cross->k, w->k, false}, {&cross->v, w->v, false}};
         nib_step_prepare(s, &input, linears, 2);
         nib_step_multiply(s, products, 2, w->n_rows);
         nib_step_barrier(s);

@@ -118,8 +118,8 @@ static void run_experts(struct nib_step *s, const struct nib_norm *norm,
     nib_step_prepare(s, &input, wide, 2);
     struct nib_buffer h = w->up;
     for (uint32_t e = 0; e < c->n_experts; e++) {
-        const struct nib_ffn_weights f = {
-            expert_of(&m->gate, e), expert_of(&m->up, e), {{0}, NULL}};
+        const struct nib_ffn_weights f = {.gate = expert_of(&m->gate, e),
+                                          .up = expert_of(&m->up, e)};
         h = nib_step_gated(s, &f, t->first[e], t->first[e + 1]);
     }
     nib_step_barrier(s);
@@ -130,7 +130,7 @@ static void run_experts(struct nib_step *s, const struct nib_norm *norm,
     nib_share(down.w.n_groups, 1, s->thread, s->n_threads, &begin, &end);
     for (uint32_t e = 0; e < c->n_experts; e++) {
         const struct nib_linear l = expert_of(&m->down, e);
-        const struct nib_product product = {&l, t->output, false, false};
+        const struct nib_product product = {&l, t->output, false};
         nib_step_multiply_slice(s, &product, begin, end, t->first[e], t->first[e + 1]);
     }
     nib_step_barrier(s);
@@ -146,7 +146,7 @@ static void run_shared(struct nib_step *s, const struct nib_moe_weights *m)
     const struct nib_input input = {
         .x = h, .n_cols = w->model->config.n_ff_shared, .n_rows = w->n_rows};
     nib_step_prepare(s, &input, &down, 1);
-    nib_step_multiply(s, &(struct nib_product){down, w->branch, false, false}, 1, w->n_rows);
+    nib_step_multiply(s, &(struct nib_product){down, w->branch, false}, 1, w->n_rows);
     nib_step_barrier(s);
 }
 
@@ -204,8 +204,8 @@ void nib_step_experts(struct nib_step *s, const struct nib_norm *norm,
     gate_column.data += pad16(c->n_experts);
     const struct nib_linear *inputs[] = {&m->router, &m->shared_gate, &m->shared.gate,
                                          &m->shared.up};
-    const struct nib_product products[] = {{&m->router, w->routing.scores, false, false},
-                                           {&m->shared_gate, gate_column, false, false}};
+    const struct nib_product products[] = {{&m->router, w->routing.scores, false},
+                                           {&m->shared_gate, gate_column, false}};
     const struct nib_input input = {
         .x = w->x, .n_cols = c->n_embd, .norm = norm, .n_rows = w->n_rows};
     nib_step_prepare(s, &input, inputs, NIB_COUNT(inputs));

@@ -69,10 +69,9 @@ static void logits(struct nib_step *s)
                                     .n_cols = c->n_embd,
                                     .norm = &w->model->final_norm,
                                     .map = w->logits_rows,
-                                    .n_rows = w->n_logits,
-                                    .is_fine = !w->model->encoder};
+                                    .n_rows = w->n_logits};
     nib_step_prepare(s, &input, &output, 1);
-    const struct nib_product product = {output, w->logits, false, input.is_fine};
+    const struct nib_product product = {output, w->logits, false};
     const size_t most = head_slice(w->n_logits);
     size_t begin, end;
     nib_share(c->n_vocab, NIB_LOGITS_BLOCK, s->thread, s->n_threads, &begin, &end);

@@ -47,9 +47,8 @@ static void attend(struct nib_step *s, const struct nib_layer *l, const struct n
 {
     struct nib_work *w = s->work;
     const struct nib_linear *inputs[] = {&l->attn.q, &l->attn.k, &l->attn.v};
-    const struct nib_product products[] = {{&l->attn.q, w->q, false, false},
-                                           {&l->attn.k, w->k, false, false},
-                                           {&l->attn.v, w->v, false, false}};
+    const struct nib_product products[] = {
+        {&l->attn.q, w->q, false}, {&l->attn.k, w->k, false}, {&l->attn.v, w->v, false}};
     const struct nib_input input = {
         .x = w->x, .n_cols = w->model->config.n_embd, .norm = norm, .n_rows = w->n_rows};
     nib_step_prepare(s, &input, inputs, 3);
@@ -80,7 +79,7 @@ static void attend_to_source(struct nib_step *s, const struct nib_layer *l,
 {
     struct nib_work *w = s->work;
     const struct nib_linear *inputs[] = {&l->cross.q};
-    const struct nib_product product = {&l->cross.q, w->q, false, false};
+    const struct nib_product product = {&l->cross.q, w->q, false};
     const struct nib_input input = {
         .x = w->x, .n_cols = w->model->config.n_embd, .norm = norm, .n_rows = w->n_rows};
     nib_step_prepare(s, &input, inputs, 1);

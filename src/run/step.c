@@ -32,7 +32,7 @@ void nib_step_prepare(struct nib_step *s, const struct nib_input *in,
     bool wants[NIB_ACT_COUNT] = {false};
     for (size_t i = 0; i < n_linears; i++)
         if (linears[i]->w.data)
-            wants[nib_linear_act(linears[i], in->is_fine)] = true;
+            wants[nib_linear_act(linears[i])] = true;
     for (int kind = 0; kind < NIB_ACT_COUNT; kind++)
         if (wants[kind])
             s->input[kind] = nib_act_place((enum nib_act_kind)kind, in->n_rows, in->n_cols,
@@ -63,7 +63,7 @@ void nib_step_multiply_slice(struct nib_step *s, const struct nib_product *p, si
         return;
     const struct nib_matmul m = {
         .w = &l->w,
-        .x = &s->input[nib_linear_act(l, p->is_fine)],
+        .x = &s->input[nib_linear_act(l)],
         .bias = l->b,
         .y = p->y.data + row_begin * p->y.stride + group_begin * NIB_GROUP,
         .y_stride = p->y.stride,
@@ -98,8 +98,8 @@ void nib_step_multiply(struct nib_step *s, const struct nib_product *products, s
 struct nib_buffer nib_step_gated(struct nib_step *s, const struct nib_ffn_weights *w,
                                  size_t row_begin, size_t row_end)
 {
-    const struct nib_product gate = {&w->gate, s->work->gate, false, false};
-    const struct nib_product up = {&w->up, s->work->up, false, false};
+    const struct nib_product gate = {&w->gate, s->work->gate, false};
+    const struct nib_product up = {&w->up, s->work->up, false};
     const struct nib_buffer out = w->gate.w.data ? gate.y : up.y;
     const size_t n_rows = row_end - row_begin;
     const enum nib_activation activation = s->work->model->config.activation;
@@ -152,7 +152,7 @@ void nib_step_add(struct nib_step *s, struct nib_buffer input, size_t n_cols,
 {
     struct nib_work *w = s->work;
     const bool is_direct = !norm->w && w->model->config.residual_scale == 1;
-    const struct nib_product product = {linear, is_direct ? w->x : w->branch, is_direct, false};
+    const struct nib_product product = {linear, is_direct ? w->x : w->branch, is_direct};
     nib_step_prepare(s, &(struct nib_input){.x = input, .n_cols = n_cols, .n_rows = w->n_rows},
                      &linear, 1);
     nib_step_multiply(s, &product, 1, w->n_rows);

@@ -119,7 +119,6 @@ struct nib_input {
     const struct nib_norm *norm;
     const uint32_t *map;
     size_t n_rows;
-    bool is_fine; /* see nib_linear_act() */
 };
 
 void nib_step_prepare(struct nib_step *s, const struct nib_input *input,
@@ -133,7 +132,6 @@ struct nib_product {
     const struct nib_linear *linear; /* nothing is done where it is absent */
     struct nib_buffer y;
     bool accumulate;
-    bool is_fine; /* see nib_linear_act() */
 };
 
 /* y = input W^T + b for all products; this thread's share of their rows.  No barrier. */
