@@ -431,6 +431,36 @@ static void test_models_without_pieces_are_refused(void **state)
     }
 }
 
+#define MARK "\xEF\xBF\xBD" /* U+FFFD */
+
+/* Neither a piece nor what stands for unknown text need be UTF-8; what is decoded is, at once as in
+ * a stream. */
+static void test_pieces_that_are_no_utf8_are_decoded_as_marks(void **state)
+{
+    (void)state;
+    static const char file[] = "\x0A\x09\x0A\x05<unk>\x18\x02" /* unknown */
+                               "\x0A\x06\x0A\x02"
+                               "a\xFF\x18\x04"                     /* user-defined */
+                               "\x12\x06\x18\x04\xE2\x02\x01\xFE"; /* characters; unknown: FE */
+    struct hf_texts texts = HF_NO_TEXTS;
+    struct nib_tokenizer *t;
+    texts.model = (struct nib_str){file, sizeof(file) - 1};
+    assert_int_equal(hf_texts_open(&t, &texts, NULL), NIB_OK);
+    static const int32_t ids[] = {0, 1, 0};
+    char *text, streamed[64] = "";
+    size_t n;
+    assert_int_equal(nib_tokenizer_decode(t, ids, 3, 0, &text, &n, NULL), NIB_OK);
+    assert_string_equal(text, MARK "a" MARK MARK);
+    free(text);
+    struct nib_text_stream *stream;
+    assert_int_equal(nib_text_stream_create_from(&stream, t, NULL), NIB_OK);
+    for (size_t i = 0; i < 3; i++)
+        strcat(streamed, nib_text_stream_push(stream, ids[i]));
+    assert_string_equal(strcat(streamed, nib_text_stream_end(stream)), MARK "a" MARK MARK);
+    nib_text_stream_free(stream);
+    nib_tokenizer_free(t);
+}
+
 /* ---- a megabyte ----------------------------------------------------------------------------- */
 
 static void check_megabyte(const struct nib_tokenizer *t, const char *name)
@@ -546,6 +576,7 @@ int main(void)
         cmocka_unit_test(test_added_tokens_may_be_empty_or_words),
         cmocka_unit_test(test_damaged_models_are_refused_or_work),
         cmocka_unit_test(test_models_without_pieces_are_refused),
+        cmocka_unit_test(test_pieces_that_are_no_utf8_are_decoded_as_marks),
         cmocka_unit_test(test_a_megabyte_of_anything_is_encoded_in_time),
         cmocka_unit_test(test_every_component_takes_a_megabyte_in_time),
     };

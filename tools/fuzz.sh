@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Builds the fuzzers of tests/fuzz with Clang's libFuzzer and the sanitizers, and runs each for
 # NIB_FUZZ_SECONDS (60), as many at once as there are processors, beginning with what was once found
-# (tests/fuzz/seeds).  What they find stays in build-fuzz.  The last line is "N passed, N failed".
+# (tests/fuzz/seeds) and the random numbers of NIB_FUZZ_SEED (0: others each time).  Of one seed and
+# an empty build-fuzz/corpus come the same inputs, as many as there is time for.  What they find stays
+# in build-fuzz and is printed.  The last line is "N passed, N failed".
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/install-deps.sh build test clang
@@ -13,17 +15,28 @@ targets=$(sed -n 's/^nib_add_fuzzer(\([a-z_]*\) .*/\1_fuzz/p' tests/fuzz/CMakeLi
 # shellcheck disable=SC2086
 cmake --build "$build" --target $targets
 
+# The comparisons that libFuzzer learns from are of pointers too, so that inputs depend on addresses.
+fixed_addresses=()
+! setarch -R true 2>/dev/null || fixed_addresses=(setarch -R)
+
 run_one() {
     local log=$build/$1.log
     local corpora=("corpus/$1")
     mkdir -p "$build/corpus/$1"
     [ ! -d "tests/fuzz/seeds/$1" ] || corpora+=("$PWD/tests/fuzz/seeds/$1")
-    if (cd "$build" && "tests/fuzz/$1" -max_total_time="${NIB_FUZZ_SECONDS:-60}" -timeout=20 -rss_limit_mb=2048 \
-        -verbosity=0 -print_final_stats=1 "${corpora[@]}") >"$log" 2>&1; then
+    if (cd "$build" && "${fixed_addresses[@]}" "tests/fuzz/$1" -max_total_time="${NIB_FUZZ_SECONDS:-60}" \
+        -seed="${NIB_FUZZ_SEED:-0}" -reload=0 -timeout=20 -rss_limit_mb=2048 -verbosity=0 \
+        -print_final_stats=1 "${corpora[@]}") >"$log" 2>&1; then
         echo "$1: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs, no finding"
     else
         echo "FAILED: $1"
         tail -n 40 "$log"
+        local found
+        found=$(sed -n 's/.*Test unit written to //p' "$log")
+        if [ -n "$found" ]; then
+            echo "$1: the input that it found; base64 -d | gunzip gives it back:"
+            gzip -9 <"$build/$found" | base64
+        fi
         return 1
     fi
 }

@@ -454,10 +454,21 @@ static enum nib_status decoding_create(void **out, const void *self, unsigned fl
     return NIB_OK;
 }
 
+/* Each byte that is of no character, as pieces of a damaged file may have, becomes U+FFFD. */
 static bool give(struct decoding *d, struct nib_buffer *text, struct nib_str bytes)
 {
     d->has_text = d->has_text || bytes.len > 0;
-    return nib_buffer_append(text, bytes.data, bytes.len);
+    for (;;) {
+        const size_t n = nib_utf8_valid_prefix(bytes);
+        if (!nib_buffer_append(text, bytes.data, n))
+            return false;
+        if (n == bytes.len)
+            return true;
+        if (!nib_buffer_append(text, NIB_REPLACEMENT, 3))
+            return false;
+        bytes.data += n + 1;
+        bytes.len -= n + 1;
+    }
 }
 
 /* What of the bytes is decided; each that is of no character becomes U+FFFD. */
