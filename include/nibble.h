@@ -588,6 +588,10 @@ struct nib_beam_output {
 };
 
 NIB_API void nib_beam_params_init(struct nib_beam_params *params);
+/* New ids that every input must be allowed for the phrases to force, and the end if the model
+ * forces it; 0 without phrases. */
+NIB_API size_t nib_beam_least_new(const struct nib_model *model,
+                                  const struct nib_beam_params *params);
 
 /*
  * Search all inputs together; each finds what it would alone.  The context has n_inputs * n_beams

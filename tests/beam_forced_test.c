@@ -335,6 +335,13 @@ static void test_phrases_that_cannot_be_had_are_refused(void **state)
     assert_int_equal(search(&s, &p, 0, 1, &out, &err), NIB_OK);
     assert_true(has(&out.best[0], &lists[2]));
     nib_beam_outputs_free(&out, 1);
+
+    const struct nib_beam_phrase two[] = {{lists, 2}, {lists + 7, 1}}; /* 3 or 2 ids, and 1 */
+    p.phrases = two;
+    p.n_phrases = 2;
+    assert_int_equal(nib_beam_least_new(s.model, &p), 3);
+    p.n_phrases = 0;
+    assert_int_equal(nib_beam_least_new(s.model, &p), 0);
     close_stage(&s);
 }
 

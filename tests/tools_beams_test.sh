@@ -312,6 +312,22 @@ echo "[[1, $(seq -s , 4 103)]]" >begin.json
 run run "$toy" -p 'A B' --decoder-ids begin.json -q
 check "a beginning that is too long" eval '[ $code = 1 ] && one_line err && grep -q "context" err'
 
+echo "[[1], [1, $(seq -s , 4 65)], [1]]" >begin.json
+printf 'A B\nC\nD E\n' >three
+run run "$toy" -f three --decoder-ids begin.json --beams 3 --force-ids 18,19,20 -q
+check "no room for what is forced" eval '[ $code = 1 ] && one_line err && grep -q "line 2 of 3: .* takes 3 tokens, .* for 2" err'
+"$nibble" run "$toy" -p $'A B\nD E' --beams 3 --force-ids 18,19,20 -q >two
+check "the others are answered" [ "$(cat out)" = "$(sed -n 1p two; echo; sed -n 2p two)" ]
+accepts run "$toy" -f three --beams 3 --force-ids "$(seq -s , 4 23),$(seq -s , 4 23),$(seq -s , 4 23)" -n 64 --output json
+accepts run "$toy" -f three --beams 3 --force-ids "$(seq -s , 4 23),$(seq -s , 4 23),$(seq -s , 4 23)" --output json
+json "the usual length leaves room for them" 'all(len(r["ids"]) >= 60 for r in rows)'
+echo "[[1, 2], [$(seq -s , 1 40)], [3]]" >prompts.json
+run run "$model" --ids prompts.json -n 3 -c 20 --output json
+check "a prompt that is too long is an error of its own" eval '[ $code = 1 ] && grep -q "line 2 of 3: the prompt has 40 tokens" err'
+json "the others go on" 'len(rows) == 3 and "error" in rows[1] and len(rows[0]["ids"]) == len(rows[2]["ids"]) == 3'
+run run "$model" --ids prompts.json -n 3 -c 20 --beams 2 --output json
+json "with beams too" 'len(rows) == 3 and "error" in rows[1] and len(rows[0]["ids"]) == len(rows[2]["ids"]) == 3'
+
 # ---- bad input ----------------------------------------------------------------------------------
 
 refuses 2 'beams' run "$toy" -p one --beams 0

@@ -224,23 +224,6 @@ static uint32_t length_limit(const struct nib_model *model)
     return nib_settings.n_ctx ? (uint32_t)nib_settings.n_ctx : nib_model_info(model)->n_ctx_train;
 }
 
-static int check_prompts(const struct nib_model *model, const struct nib_run_lines *lines)
-{
-    size_t longest = 0;
-    for (size_t i = 0; i < lines->n_lines; i++)
-        if (lines->lines[i].n_prefix > lines->lines[longest].n_prefix)
-            longest = i;
-    if (lines->lines[longest].n_prefix <= length_limit(model))
-        return NIB_EXIT_OK;
-    char name[32] = "the prompt";
-    if (args.ids_file)
-        snprintf(name, sizeof name, "sequence %zu", longest);
-    return nib_complain(NIB_EXIT_RUNTIME,
-                        "%s has %zu tokens, more than the context's %u; shorten it or set a larger "
-                        "context with -c",
-                        name, lines->lines[longest].n_prefix, length_limit(model));
-}
-
 /* What the longest line needs; 0 for the model's whole length. */
 static uint32_t context_length(const struct nib_model *model, const struct nib_run_lines *lines)
 {
@@ -264,12 +247,17 @@ static int run_lines(const struct nib_model *model, struct nib_run_lines *lines)
     struct nib_trace trace;
     const bool is_json = args.format == NIB_FORMAT_JSON;
     int exit_code = NIB_EXIT_OK;
-    if (!nib_model_info(model)->has_encoder)
-        exit_code = check_prompts(model, lines);
+    struct nib_beam_params beams = {0};
+    if (nib_settings_wants_beams())
+        exit_code = nib_settings_beam_params(&beams, model);
+    beams.ignores_end = args.ignores_end;
     if (exit_code != NIB_EXIT_OK)
         return exit_code;
-    nib_run_lines_limit(lines, model, length_limit(model), args.n_predict,
-                        nib_settings_wants_shift());
+    nib_run_lines_limit(lines, model,
+                        &(struct nib_run_limits){.n_ctx = length_limit(model),
+                                                 .n_predict = args.n_predict,
+                                                 .n_forced = nib_beam_least_new(model, &beams),
+                                                 .shifts = nib_settings_wants_shift()});
     nib_run_output_create(&output, model, is_json, args.n_logprobs);
     nib_trace_create(&trace, (enum nib_trace_format)args.trace,
                      args.n_logprobs >= 0 ? (size_t)args.n_logprobs : SHOWN, model);
@@ -278,6 +266,7 @@ static int run_lines(const struct nib_model *model, struct nib_run_lines *lines)
         .lines = lines,
         .output = &output,
         .trace = args.trace == NIB_TRACE_OFF ? NULL : &trace,
+        .beams = nib_settings_wants_beams() ? &beams : NULL,
         .n_ctx = context_length(model, lines),
         .n_parallel = (size_t)args.n_parallel,
         .ignores_end = args.ignores_end,

@@ -1,6 +1,5 @@
 /* See run_job.h. */
 #include "run_job.h"
-#include "beam_settings.h"
 #include "generate.h"
 #include "settings.h"
 #include "shift_settings.h"
@@ -14,7 +13,6 @@ struct work {
     struct nib_context *context;
     struct nib_text_stream *stream; /* of a job that streams, else NULL */
     struct nib_beam_params beams;
-    bool uses_beams;
 
     size_t *order; /* [n_order] lines that get an answer */
     size_t n_order, n_slots;
@@ -90,7 +88,7 @@ static int tell_full_context(const struct work *w)
         return NIB_EXIT_OK;
     snprintf(text, sizeof text, "stopped: the context of %u tokens is full; -c N sets its size%s",
              nib_context_info(w->context)->n_ctx,
-             w->uses_beams                ? ""
+             w->job->beams                ? ""
              : nib_settings_wants_shift() ? ", --keep leaves nothing to forget"
                                           : ", --context-shift forgets and goes on");
     if (w->job->is_exact)
@@ -206,7 +204,7 @@ static bool has_own_contexts(const struct work *w)
 static void count_slots(struct work *w)
 {
     enum { MOST_BEAMS = 1024 }; /* of all lines together */
-    const size_t n_beams = w->uses_beams ? w->beams.n_beams : 1;
+    const size_t n_beams = w->job->beams ? w->beams.n_beams : 1;
     const size_t most = has_own_contexts(w) ? 1 : w->job->n_parallel;
     w->n_slots = w->n_order < most ? w->n_order : most;
     if (w->n_slots > MOST_BEAMS / n_beams)
@@ -216,7 +214,7 @@ static void count_slots(struct work *w)
 static int create_context(struct work *w, uint32_t n_ctx)
 {
     const struct nib_run_job *job = w->job;
-    const uint32_t n_sequences = (uint32_t)w->n_slots * (w->uses_beams ? w->beams.n_beams : 1);
+    const uint32_t n_sequences = (uint32_t)w->n_slots * (w->job->beams ? w->beams.n_beams : 1);
     struct nib_context_shape shape = {
         .n_ctx = n_ctx, .n_sequences = n_sequences, .n_logits = n_sequences};
     for (size_t i = 0; i < w->n_order && w->info->has_encoder; i++) {
@@ -301,7 +299,7 @@ static int run_batches(struct work *w)
         if (exit_code == NIB_EXIT_OK && w->info->has_encoder)
             exit_code = encode_batch(w, n);
         if (exit_code == NIB_EXIT_OK)
-            exit_code = w->uses_beams ? search_batch(w, n) : answer_batch(w, n);
+            exit_code = w->job->beams ? search_batch(w, n) : answer_batch(w, n);
         if (exit_code == NIB_EXIT_OK && !w->stream)
             exit_code = print_ready(w);
         if (w->n_order > w->n_slots)
@@ -346,6 +344,8 @@ static int order_lines(struct work *w)
     memset(w->outputs, 0, (lines->n_lines + 1) * sizeof *w->outputs);
     for (size_t i = 0; i < lines->n_lines && exit_code == NIB_EXIT_OK; i++) {
         const struct nib_line *line = &lines->lines[i];
+        if (line->error && lines->n_lines == 1 && !w->job->output->is_json)
+            continue; /* no other line counts on its place */
         if (line->error || line->is_blank)
             exit_code = nib_run_write_nothing(w->job->output, line, i, &w->outputs[i]);
         else
@@ -358,11 +358,11 @@ static int order_lines(struct work *w)
 
 static void note_totals(const struct work *w, double seconds)
 {
-    if (w->info->has_encoder || w->uses_beams)
+    if (w->info->has_encoder || w->job->beams)
         nib_note("%zu line%s: %zu source tokens, generated %zu tokens in %.2f s, %.1f tokens/s",
                  w->n_order, w->n_order == 1 ? "" : "s", w->n_source, w->n_generated, seconds,
                  seconds > 0 ? (double)w->n_generated / seconds : 0);
-    if ((w->info->has_encoder || w->uses_beams) && w->n_cut > 0 && !w->job->ignores_end)
+    if ((w->info->has_encoder || w->job->beams) && w->n_cut > 0 && !w->job->ignores_end)
         nib_note("%zu of them reached the maximum length; -n N sets it", w->n_cut);
     if (w->n_lacking > 0)
         nib_note(
@@ -392,15 +392,12 @@ static int run(struct work *w)
 int nib_run_lines_answer(const struct nib_run_job *job)
 {
     struct work w = {.job = job, .info = nib_model_info(job->model)};
-    int exit_code = NIB_EXIT_OK;
-    w.uses_beams = nib_settings_wants_beams();
-    if (w.uses_beams)
-        exit_code = nib_settings_beam_params(&w.beams, job->model);
-    w.beams.ignores_end = job->ignores_end;
-    w.beams.on_step = job->trace ? trace_step : NULL;
-    w.beams.data = &w;
-    if (exit_code == NIB_EXIT_OK)
-        exit_code = order_lines(&w);
+    if (job->beams) {
+        w.beams = *job->beams;
+        w.beams.on_step = job->trace ? trace_step : NULL;
+        w.beams.data = &w;
+    }
+    int exit_code = order_lines(&w);
     if (exit_code == NIB_EXIT_OK)
         exit_code = run(&w);
     for (size_t i = 0; w.outputs && i < job->lines->n_lines; i++)

@@ -174,19 +174,21 @@ static void fail_line(struct nib_run_lines *lines, size_t i, const char *error)
     line->error = nib_grow(NULL, n, 1);
     memcpy(line->error, error, n);
     lines->n_failed++;
-    nib_complain(NIB_EXIT_RUNTIME, "line %zu of %zu: %s", i + 1, lines->n_lines, error);
+    if (lines->n_lines == 1)
+        nib_complain(NIB_EXIT_RUNTIME, "%s", error);
+    else
+        nib_complain(NIB_EXIT_RUNTIME, "line %zu of %zu: %s", i + 1, lines->n_lines, error);
 }
 
-static void limit_line(struct nib_line *line, bool has_encoder, uint32_t n_ctx, int64_t n_predict,
-                       bool shifts)
+static void limit_line(struct nib_line *line, bool has_encoder, const struct nib_run_limits *limits)
 {
     enum { MORE = 64, MOST = 1 << 20 };
     /* The last id is not evaluated any more. */
-    const uint64_t room = (uint64_t)n_ctx + 1 - line->n_prefix;
-    uint64_t wanted = n_predict >= 0 ? (uint64_t)n_predict : UINT64_MAX;
-    if (n_predict < 0 && has_encoder)
-        wanted = 2 * line->n_source + MORE;
-    if (shifts) {
+    const uint64_t room = (uint64_t)limits->n_ctx + 1 - line->n_prefix;
+    uint64_t wanted = limits->n_predict >= 0 ? (uint64_t)limits->n_predict : UINT64_MAX;
+    if (limits->n_predict < 0 && has_encoder)
+        wanted = 2 * line->n_source + MORE + limits->n_forced;
+    if (limits->shifts) {
         line->max_new = wanted < UINT32_MAX ? (uint32_t)wanted : UINT32_MAX;
         return;
     }
@@ -195,8 +197,8 @@ static void limit_line(struct nib_line *line, bool has_encoder, uint32_t n_ctx, 
     line->max_new = (uint32_t)(n < MOST ? n : MOST);
 }
 
-void nib_run_lines_limit(struct nib_run_lines *lines, const struct nib_model *model, uint32_t n_ctx,
-                         int64_t n_predict, bool shifts)
+void nib_run_lines_limit(struct nib_run_lines *lines, const struct nib_model *model,
+                         const struct nib_run_limits *limits)
 {
     const struct nib_model_info *info = nib_model_info(model);
     for (size_t i = 0; i < lines->n_lines; i++) {
@@ -205,20 +207,25 @@ void nib_run_lines_limit(struct nib_run_lines *lines, const struct nib_model *mo
             continue;
         char error[256] = "";
         if (info->has_encoder && line->n_source > info->n_ctx_train)
-            snprintf(
-                error, sizeof error,
-                "%zu tokens, and the model reads at most %u; use a shorter text or cut it into "
-                "sentences",
-                line->n_source, info->n_ctx_train);
-        else if (line->n_prefix > n_ctx)
             snprintf(error, sizeof error,
-                     "begins with %zu tokens, more than the context's %u; shorten it or set a "
+                     "%zu tokens, and the model reads at most %u; use a shorter text or cut it "
+                     "into sentences",
+                     line->n_source, info->n_ctx_train);
+        else if (line->n_prefix > limits->n_ctx)
+            snprintf(error, sizeof error,
+                     "the %s has %zu tokens, more than the context's %u; shorten it or set a "
                      "larger context with -c",
-                     line->n_prefix, n_ctx);
+                     info->has_encoder ? "answer's beginning" : "prompt", line->n_prefix,
+                     limits->n_ctx);
+        else
+            limit_line(line, info->has_encoder, limits);
+        if (line->is_cut && line->max_new < limits->n_forced)
+            snprintf(error, sizeof error,
+                     "what is to be forced takes %zu tokens, and the context has room for %u; "
+                     "force less or set a larger context with -c",
+                     limits->n_forced, line->max_new);
         if (*error)
             fail_line(lines, i, error);
-        else
-            limit_line(line, info->has_encoder, n_ctx, n_predict, shifts);
     }
 }
 

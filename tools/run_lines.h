@@ -43,12 +43,18 @@ int nib_run_lines_from_sources(struct nib_run_lines *out, const struct nib_model
 int nib_run_lines_begin(struct nib_run_lines *lines, const struct nib_model *model,
                         const struct nib_languages *languages, const char *decoder_ids);
 
-/* Sets max_new for a context of n_ctx: n_predict, or where that is -1 what there is room for, with
- * an encoder at most twice the source and 64.  If the context `shifts`, there is always room.
- * Sources longer than the model's positions, and prefixes than the context, become errors of their
- * lines, each a complaint. */
-void nib_run_lines_limit(struct nib_run_lines *lines, const struct nib_model *model, uint32_t n_ctx,
-                         int64_t n_predict, bool shifts);
+struct nib_run_limits {
+    uint32_t n_ctx;
+    int64_t n_predict; /* -1: as many new ids as there is room for, with an encoder at most twice
+                          the source, 64 and n_forced */
+    size_t n_forced;   /* new ids that phrases to force take */
+    bool shifts;       /* there is always room */
+};
+
+/* Sets max_new.  Sources longer than the model's positions, prefixes longer than the context or
+ * without room behind them for n_forced become errors of their lines, each a complaint. */
+void nib_run_lines_limit(struct nib_run_lines *lines, const struct nib_model *model,
+                         const struct nib_run_limits *limits);
 
 void nib_run_lines_free(struct nib_run_lines *lines);
 

@@ -81,14 +81,22 @@ static size_t shortest_of(const struct nib_beam_phrase *phrase)
     size_t n = SIZE_MAX;
     for (size_t i = 0; i < phrase->n_alternatives; i++)
         n = phrase->alternatives[i].n_ids < n ? phrase->alternatives[i].n_ids : n;
+    return phrase->n_alternatives > 0 ? n : 0;
+}
+
+size_t nib_beam_least_new(const struct nib_model *model, const struct nib_beam_params *params)
+{
+    const bool is_ended_by_force =
+        nib_model_info(model)->forced_eos_id >= 0 && !params->ignores_end;
+    size_t n = params->n_phrases > 0 && is_ended_by_force ? 1 : 0;
+    for (size_t i = 0; i < params->n_phrases; i++)
+        n += shortest_of(&params->phrases[i]);
     return n;
 }
 
 enum nib_status nib_beam_check_phrases(struct nib_beam_run *r)
 {
-    const bool is_ended_by_force =
-        nib_model_info(r->model)->forced_eos_id >= 0 && !r->p.ignores_end;
-    size_t n_least = is_ended_by_force ? 1 : 0;
+    const size_t n_least = nib_beam_least_new(r->model, &r->p);
     if (r->p.n_phrases == 0)
         return NIB_OK;
     if (r->p.n_phrases > NIB_MAX_PHRASES)
@@ -105,7 +113,6 @@ enum nib_status nib_beam_check_phrases(struct nib_beam_run *r)
         const size_t longest = longest_of(&r->p.phrases[i]);
         r->longest_phrase = longest > r->longest_phrase ? longest : r->longest_phrase;
         r->n_alternatives += r->p.phrases[i].n_alternatives;
-        n_least += shortest_of(&r->p.phrases[i]);
     }
     for (size_t i = 0; i < r->n_inputs; i++)
         if (n_least > nib_beam_max_new(r, i))
