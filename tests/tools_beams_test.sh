@@ -344,6 +344,11 @@ refuses 2 'at least one' run "$toy" -p one --beams 4 -n 0
 refuses 2 'single tokens' run "$toy" -p one --beams 4 --bad-words '[[1, 2]]'
 refuses 2 'inf alone' run "$toy" -p one --beams 4 -l 5+1
 refuses 2 'add --beams' run "$toy" -p one --force-words two
+refuses 2 '--length-penalty is for beam search' run "$toy" -p one --length-penalty 0.6
+NIBBLE_LENGTH_PENALTY=0.6 accepts run "$toy" -p one
+NIBBLE_TOP_K=5 accepts run "$toy" -p one --beams 2 --temp 0.7 --presence-penalty 1 --repeat-penalty 1.1
+check "a note on what beams do not use" \
+    eval '[ "$(grep -c "changes nothing: beams" err)" = 2 ] && grep -q "^--temp" err && grep -q "^--presence-penalty" err'
 refuses 2 'add --beams' run "$toy" -p one --force-ids 5
 refuses 2 'without --beam-groups' run "$toy" -p one --beams 4 --force-ids 5 --beam-groups 2
 refuses 2 'with --beam-rule hf' run "$toy" -p one --beams 4 --force-ids 5 --beam-rule textbook

@@ -66,6 +66,9 @@ json "in its place; the others are scored" \
     'len(rows) == 4 and "context" in rows[2]["error"] and rows[2]["line"] == 2 and len(rows[3]["ids"]) > 1'
 refuses 2 'one of' score "$model" --logprobs --logits out.safetensors -p hi
 refuses 2 'one of' score "$model" --logprobs -p hi -f lines.txt
+refuses 2 'with an encoder' score "$model" --logprobs --ids ids.json --decoder-ids ids.json
+refuses 2 'with an encoder' score "$model" --logits out.safetensors --ids ids.json --decoder-ids ids.json
+refuses 2 'goes with sources as --ids' score "$model" --logprobs -p hi --decoder-ids ids.json
 refuses 2 'need --logprobs' score "$model" -p hi --logits out.safetensors
 refuses 2 'UTF-8' score "$model" --logprobs -p $'a\xff'
 refuses 3 'no-such' score "$model" --logprobs -f no-such

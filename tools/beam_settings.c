@@ -73,12 +73,12 @@ bool nib_settings_wants_beams(void)
 int nib_settings_check_beams(void)
 {
     const bool forces = args.force_words.n > 0 || args.force_ids.n > 0;
-    if (args.n_beams == 0 && forces)
-        return nib_complain(NIB_EXIT_USAGE, "--force-words and --force-ids are for beam search; "
-                                            "add --beams N, as --beams 4");
-    if (args.n_beams == 0 && (args.n_best > 1 || args.n_groups > 1 || args.no_repeat_ngram > 0))
-        return nib_complain(NIB_EXIT_USAGE, "--nbest, --beam-groups and --no-repeat-ngram-size are "
-                                            "for beam search; add --beams N");
+    for (const struct nib_option *option = nib_options_beams; option->name; option++)
+        if (args.n_beams == 0 && nib_option_is_given(option))
+            return nib_complain(NIB_EXIT_USAGE,
+                                "%s is for beam search; add --beams N, as --beams 4", option->name);
+    if (args.n_beams > 0)
+        nib_settings_note_unsampled();
     if (args.n_beams > 0 && args.n_best > args.n_beams)
         return nib_complain(NIB_EXIT_USAGE,
                             "--nbest %lld of --beams %lld: ask for at most as many as there are "

@@ -383,6 +383,9 @@ static int check_texts(void)
 {
     if (args.logits_file)
         return nib_complain(NIB_EXIT_USAGE, "give one of --logprobs and --logits");
+    if (args.decoder_ids_file && !args.ids_file)
+        return nib_complain(NIB_EXIT_USAGE, "--decoder-ids goes with sources as --ids; of text, "
+                                            "write source, tab, target");
     if (!!args.ids_file + !!args.text + !!args.texts_file > 1)
         return nib_complain(NIB_EXIT_USAGE, "more than one input; give one of -p, -f and --ids");
     if (!args.ids_file && !args.text && !args.texts_file) {
@@ -394,12 +397,22 @@ static int check_texts(void)
     return args.text ? nib_check_argument("the text", args.text) : NIB_EXIT_OK;
 }
 
+static int open_model(struct nib_model **model)
+{
+    const int exit_code = nib_settings_open_model(model);
+    if (exit_code != NIB_EXIT_OK || !args.decoder_ids_file || nib_model_info(*model)->has_encoder)
+        return exit_code;
+    nib_model_close(*model);
+    return nib_complain(NIB_EXIT_USAGE,
+                        "--decoder-ids is for models with an encoder; leave it out");
+}
+
 static int run_texts(void)
 {
     struct nib_model *model;
     int exit_code = check_texts();
     if (exit_code == NIB_EXIT_OK)
-        exit_code = nib_settings_open_model(&model);
+        exit_code = open_model(&model);
     if (exit_code != NIB_EXIT_OK)
         return exit_code;
     exit_code =
@@ -425,7 +438,7 @@ static int run(void)
         return nib_complain(NIB_EXIT_USAGE,
                             "give the sequences with --ids FILE and the result with --logits "
                             "OUT.safetensors, or --logprobs");
-    int exit_code = nib_settings_open_model(&model);
+    int exit_code = open_model(&model);
     if (exit_code != NIB_EXIT_OK)
         return exit_code;
     const struct nib_model_info *info = nib_model_info(model);

@@ -233,6 +233,18 @@ static enum nib_options_result read_environment(const struct nib_command *comman
     return NIB_OPTIONS_READ;
 }
 
+enum { MAX_GIVEN = 256 }; /* more than a command has options */
+static const struct nib_option *given[MAX_GIVEN];
+static size_t n_given;
+
+bool nib_option_is_given(const struct nib_option *option)
+{
+    for (size_t i = 0; i < n_given; i++)
+        if (given[i] == option)
+            return true;
+    return false;
+}
+
 /* One argument and, where it stands apart, its value.  *i is the last argument used. */
 static enum nib_options_result read_option(const struct nib_command *command, int argc, char **argv,
                                            int *i)
@@ -246,6 +258,8 @@ static enum nib_options_result read_option(const struct nib_command *command, in
                      (int)(length < 100 ? length : 100), argument, command->name);
         return NIB_OPTIONS_WRONG;
     }
+    if (!nib_option_is_given(option) && n_given < MAX_GIVEN)
+        given[n_given++] = option;
     if (!takes_value(option)) {
         if (equals) {
             nib_complain(NIB_EXIT_USAGE, "%s takes no value; write it alone", option->name);

@@ -59,4 +59,7 @@ enum nib_options_result { NIB_OPTIONS_READ, NIB_OPTIONS_HELPED, NIB_OPTIONS_WRON
  * for. */
 enum nib_options_result nib_options_read(const struct nib_command *command, int argc, char **argv);
 
+/* Was it among the arguments?  What the environment sets is for all commands, needed or not. */
+bool nib_option_is_given(const struct nib_option *option);
+
 #endif

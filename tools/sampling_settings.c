@@ -135,6 +135,19 @@ void nib_settings_init_sampling(void)
     args.mirostat_eta = decimal(p.mirostat_eta);
 }
 
+void nib_settings_note_unsampled(void)
+{
+    static const void *const used[] = {&args.seed, &args.repeat_penalty, &args.logit_bias,
+                                       &args.bad_words, &args.min_length};
+    for (const struct nib_option *option = nib_options_sampling; option->name; option++) {
+        bool is_used = false;
+        for (size_t i = 0; i < sizeof used / sizeof *used; i++)
+            is_used = is_used || option->value == used[i];
+        if (!is_used && nib_option_is_given(option))
+            nib_note("%s changes nothing: beams are not sampled", option->name);
+    }
+}
+
 /* ---- logit bias ----------------------------------------------------------------------------- */
 
 struct biases {

@@ -45,6 +45,8 @@ enum { NIB_FORMAT_TEXT, NIB_FORMAT_JSON };
 /* The library's defaults; before options are read. */
 void nib_settings_init(void);
 void nib_settings_init_sampling(void);
+/* For beam search: a note for each option given that it has no use for. */
+void nib_settings_note_unsampled(void);
 
 /* These complain when they fail and return an exit code. */
 int nib_settings_open_model(struct nib_model **out);
