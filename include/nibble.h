@@ -583,7 +583,8 @@ struct nib_beam_input {
 };
 
 struct nib_beam_output {
-    struct nib_hypothesis *best; /* [n_best], best first; fewer where fewer were found */
+    struct nib_hypothesis *best; /* [n_best], best first; fewer where fewer were found, none where
+                                    every first id is banned */
     size_t n_best;
 };
 

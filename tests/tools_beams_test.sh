@@ -130,6 +130,16 @@ accepts run "$toy" -p 'A B C' --beams 4 --beam-groups 2 --diversity-penalty 20 -
 json "groups differ" 'len({h["ids"][0] for h in rows[0]["nbest"]}) > 1'
 accepts run "$toy" -p 'A B C' --beams 2 --bad-words '[[16]]' --output json
 json "bad words" '16 not in rows[0]["ids"]'
+all=$(seq -s '],[' 0 106)
+for rule in hf textbook; do
+    run run "$toy" -p $'A\nB' --beams 2 --beam-rule $rule --bad-words "[[$all]]" --output json
+    check "all banned is an error of the $rule rule" eval '[ $code = 1 ] && grep -q "2 of 2 lines: every token .* is banned" err'
+    json "in the place of the answer" 'len(rows) == 2 and all("banned" in r["error"] and r["line"] == i for i, r in enumerate(rows))'
+    accepts run "$toy" -p 'A B C' --beams 2 --nbest 2 --beam-rule $rule --no-repeat-ngram-size 1 --min-length 60 --output json \
+        --bad-words "[[$(seq -s '],[' 10 106)]]"
+    json "where beams come to an end without more ids, they are the answer by the $rule rule" \
+        'all(5 <= len(h["ids"]) <= 10 and not h["ended"] for h in rows[0]["nbest"]) and len(rows[0]["nbest"]) == 2'
+done
 
 accepts run "$toy" -p $'A B C\nG H' --beams 4 --nbest 3 --force-words D --force-words 'E F|2' --output json
 json "forced words are in every answer" \

@@ -21,7 +21,7 @@ struct work {
 
     const size_t *batch; /* the lines in work */
     bool is_broken;      /* standard output is gone */
-    size_t n_source, n_generated, n_cut, n_full, n_lacking;
+    size_t n_source, n_generated, n_cut, n_full, n_lacking, n_unanswered;
 };
 
 static const struct nib_line *line_at(const struct work *w, size_t i)
@@ -160,6 +160,24 @@ static void trace_step(void *data, size_t input, size_t step, const struct nib_h
         nib_context_cancel(w->context);
 }
 
+static int write_found(struct work *w, size_t i, const struct nib_beam_output *found)
+{
+    static char no_answer[] = "every token that the answer could begin with is banned; ban fewer";
+    const struct nib_line *line = line_at(w, i);
+    struct nib_buffer *out = &w->outputs[w->batch[i]];
+    if (found->n_best == 0) {
+        struct nib_line failed = *line;
+        failed.error = no_answer;
+        w->n_unanswered++;
+        return nib_run_write_nothing(w->job->output, &failed, w->batch[i], out);
+    }
+    w->n_generated += found->best[0].n_ids;
+    *(line->is_cut ? &w->n_full : &w->n_cut) += !found->best[0].is_ended;
+    for (size_t j = 0; j < found->n_best; j++)
+        w->n_lacking += !found->best[j].has_phrases;
+    return nib_run_write_best(w->job->output, line, w->batch[i], found, w->beams.n_best, out);
+}
+
 static int search_batch(struct work *w, size_t n)
 {
     struct nib_beam_input *inputs = nib_grow(NULL, n, sizeof *inputs);
@@ -175,16 +193,8 @@ static int search_batch(struct work *w, size_t n)
         nib_beam_search(w->context, w->job->model, &w->beams, inputs, n, found, &err) == NIB_OK
             ? NIB_EXIT_OK
             : nib_complain_error(&err);
-    for (size_t i = 0; i < n && exit_code == NIB_EXIT_OK; i++) {
-        exit_code = nib_run_write_best(w->job->output, line_at(w, i), w->batch[i], &found[i],
-                                       w->beams.n_best, &w->outputs[w->batch[i]]);
-        if (found[i].n_best > 0) {
-            w->n_generated += found[i].best[0].n_ids;
-            *(line_at(w, i)->is_cut ? &w->n_full : &w->n_cut) += !found[i].best[0].is_ended;
-        }
-        for (size_t j = 0; j < found[i].n_best; j++)
-            w->n_lacking += !found[i].best[j].has_phrases;
-    }
+    for (size_t i = 0; i < n && exit_code == NIB_EXIT_OK; i++)
+        exit_code = write_found(w, i, &found[i]);
     nib_beam_outputs_free(found, n);
     free(inputs);
     free(found);
@@ -386,6 +396,11 @@ static int run(struct work *w)
     if (exit_code != NIB_EXIT_OK)
         return exit_code;
     note_totals(w, nib_seconds() - started);
+    if (w->n_unanswered > 0)
+        return nib_complain(NIB_EXIT_RUNTIME,
+                            "%zu of %zu lines: every token that the answer could begin with is "
+                            "banned; ban fewer",
+                            w->n_unanswered, w->job->lines->n_lines);
     return tell_full_context(w);
 }
 

@@ -138,10 +138,9 @@ static int write_best_json(const struct nib_run_output *output, const struct nib
                            const struct nib_beam_output *found, uint32_t n_best,
                            struct nib_buffer *out)
 {
-    static const struct nib_hypothesis none = {0};
     yyjson_mut_val *root;
     yyjson_mut_doc *doc = begin(output, line, &root);
-    int exit_code = add_hypothesis(output, doc, root, found->n_best ? &found->best[0] : &none);
+    int exit_code = add_hypothesis(output, doc, root, &found->best[0]);
     yyjson_mut_val *list = n_best > 1 ? yyjson_mut_obj_add_arr(doc, root, "nbest") : NULL;
     for (size_t i = 0; list && i < found->n_best && exit_code == NIB_EXIT_OK; i++)
         exit_code = add_hypothesis(output, doc, yyjson_mut_arr_add_obj(doc, list), &found->best[i]);
@@ -175,8 +174,6 @@ int nib_run_write_best(struct nib_run_output *output, const struct nib_line *lin
         exit_code = add_text(output, found->best[i].ids, found->best[i].n_ids, out);
         nib_buffer_add(out, "\n", 1);
     }
-    if (found->n_best == 0)
-        nib_buffer_add(out, "\n", 1);
     return exit_code;
 }
 

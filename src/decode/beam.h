@@ -126,7 +126,8 @@ void nib_beam_sort(struct nib_beam_candidate *candidates, size_t n);
 void nib_beam_grow(const struct nib_beam_run *r, struct nib_beam *to, const struct nib_beam *from,
                    const struct nib_beam_candidate *c);
 
-/* beam_step.c: into the list of ended ones, if it is among the n_beams best. */
+/* beam_step.c: into the list of ended ones, if it is among the n_beams best; without a candidate
+ * the beam as it is. */
 void nib_beam_add_ended(const struct nib_beam_run *r, struct nib_search *s,
                         const struct nib_beam *from, const struct nib_beam_candidate *c);
 

@@ -45,7 +45,8 @@ void nib_beam_add_ended(const struct nib_beam_run *r, struct nib_search *s,
                         const struct nib_beam *from, const struct nib_beam_candidate *c)
 {
     const size_t k = r->p.n_beams;
-    const double score = nib_beam_score(r, c->sum, from->n + 1);
+    const double score =
+        c ? nib_beam_score(r, c->sum, from->n + 1) : nib_beam_score(r, from->sum, from->n);
     size_t at = s->n_ended;
     while (at > 0 && nib_beam_score(r, s->ended[at - 1].sum, s->ended[at - 1].n) < score)
         at--;
@@ -56,7 +57,10 @@ void nib_beam_add_ended(const struct nib_beam_run *r, struct nib_search *s,
         s->n_ended++;
     memmove(s->ended + at + 1, s->ended + at, (s->n_ended - at - 1) * sizeof(*s->ended));
     s->ended[at] = last; /* its memory */
-    nib_beam_grow(r, &s->ended[at], from, c);
+    if (c)
+        nib_beam_grow(r, &s->ended[at], from, c);
+    else
+        copy_beam(&s->ended[at], from);
 }
 
 /* The beams of a group, from its candidates by sum. */
@@ -156,6 +160,17 @@ static bool is_finished(const struct nib_beam_run *r, const struct nib_search *s
            nib_beam_score(r, worst->sum, worst->n);
 }
 
+/* No id may follow any beam, and none has ended: what they have is what is found. */
+static void end_here(const struct nib_beam_run *r, struct nib_search *s)
+{
+    const bool is_empty = s->beams[0].n == 0;
+    for (size_t i = 0; i < s->n_beams && r->p.rule == NIB_BEAMS_HF && !is_empty; i++)
+        nib_beam_add_ended(r, s, &s->beams[i], NULL);
+    if (r->p.rule == NIB_BEAMS_HF || is_empty)
+        s->n_beams = 0;
+    s->is_done = true;
+}
+
 enum nib_status nib_beam_step(struct nib_beam_run *r, size_t input, size_t *row)
 {
     struct nib_search *s = &r->searches[input];
@@ -177,6 +192,10 @@ enum nib_status nib_beam_step(struct nib_beam_run *r, size_t input, size_t *row)
             select_running(r, s, n_candidates, group, &n_next);
         else
             select_textbook(r, s, n_candidates, &n_next);
+    }
+    if (n_next == 0 && !s->n_ended) {
+        end_here(r, s);
+        return NIB_OK;
     }
     const enum nib_status status = give_sequences(r, s, (uint32_t)(input * r->p.n_beams), n_next);
     struct nib_beam *beams = s->beams;
