@@ -160,7 +160,8 @@ static void trace_step(void *data, size_t input, size_t step, const struct nib_h
         nib_context_cancel(w->context);
 }
 
-static int write_found(struct work *w, size_t i, const struct nib_beam_output *found)
+static int write_found(struct work *w, size_t i, uint32_t max_new,
+                       const struct nib_beam_output *found)
 {
     static char no_answer[] = "every token that the answer could begin with is banned; ban fewer";
     const struct nib_line *line = line_at(w, i);
@@ -172,7 +173,8 @@ static int write_found(struct work *w, size_t i, const struct nib_beam_output *f
         return nib_run_write_nothing(w->job->output, &failed, w->batch[i], out);
     }
     w->n_generated += found->best[0].n_ids;
-    *(line->is_cut ? &w->n_full : &w->n_cut) += !found->best[0].is_ended;
+    *(line->is_cut ? &w->n_full : &w->n_cut) +=
+        !found->best[0].is_ended && found->best[0].n_ids == max_new;
     for (size_t j = 0; j < found->n_best; j++)
         w->n_lacking += !found->best[j].has_phrases;
     return nib_run_write_best(w->job->output, line, w->batch[i], found, w->beams.n_best, out);
@@ -194,7 +196,7 @@ static int search_batch(struct work *w, size_t n)
             ? NIB_EXIT_OK
             : nib_complain_error(&err);
     for (size_t i = 0; i < n && exit_code == NIB_EXIT_OK; i++)
-        exit_code = write_found(w, i, &found[i]);
+        exit_code = write_found(w, i, inputs[i].max_new, &found[i]);
     nib_beam_outputs_free(found, n);
     free(inputs);
     free(found);
