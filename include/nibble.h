@@ -367,11 +367,13 @@ NIB_API enum nib_status nib_sequence_set_source(struct nib_context *context, uin
                                                 uint32_t source, struct nib_error *err);
 
 /* The encoder's output [n_embd] for the i-th token of the last source of the last
- * nib_encode_sources(), valid until the next one; NULL if there is none. */
+ * nib_encode_sources(), valid until the next one, without a KV cache until the next evaluation;
+ * NULL if there is none. */
 NIB_API const float *nib_encoder_output(const struct nib_context *context, size_t i);
 
-/* Make a running nib_evaluate() or nib_sequence_shift() return NIB_ERROR_CANCELLED soon.  From any
- * thread or signal handler; a call while nothing runs has no effect. */
+/* Make a running nib_evaluate(), nib_encode_sources(), nib_sequence_shift() or nib_beam_search()
+ * return NIB_ERROR_CANCELLED soon.  From any thread, signal handler or callback; a call while
+ * nothing runs has no effect. */
 NIB_API void nib_context_cancel(struct nib_context *context);
 
 /* ---- choosing the next token ---------------------------------------------------------------- */

@@ -194,7 +194,8 @@ static int search_batch(struct work *w, size_t n)
     int exit_code =
         nib_beam_search(w->context, w->job->model, &w->beams, inputs, n, found, &err) == NIB_OK
             ? NIB_EXIT_OK
-            : nib_complain_error(&err);
+        : w->is_broken ? NIB_EXIT_RUNTIME /* which has had its sentence */
+                       : nib_complain_error(&err);
     for (size_t i = 0; i < n && exit_code == NIB_EXIT_OK; i++)
         exit_code = write_found(w, i, inputs[i].max_new, &found[i]);
     nib_beam_outputs_free(found, n);
@@ -314,6 +315,8 @@ static int run_batches(struct work *w)
             exit_code = w->job->beams ? search_batch(w, n) : answer_batch(w, n);
         if (exit_code == NIB_EXIT_OK && !w->stream)
             exit_code = print_ready(w);
+        if (exit_code == NIB_EXIT_OK && nib_interrupt_seen())
+            exit_code = NIB_EXIT_INTERRUPT;
         if (w->n_order > w->n_slots)
             nib_progress_update(&progress, first + n, w->n_order);
     }

@@ -212,9 +212,10 @@ static enum nib_status begin(struct nib_beam_run *r)
             ids[at] = r->inputs[i].prefix[j];
             sequences[at] = (uint32_t)(i * r->p.n_beams);
         }
-    status = ids && sequences
-                 ? nib_evaluate(r->context, &(struct nib_batch){n, ids, sequences, NULL}, r->err)
-                 : nib_fail_memory(r->err, n * (sizeof(*ids) + sizeof(*sequences)), "a batch");
+    status =
+        ids && sequences
+            ? nib_evaluate_part(r->context, &(struct nib_batch){n, ids, sequences, NULL}, r->err)
+            : nib_fail_memory(r->err, n * (sizeof(*ids) + sizeof(*sequences)), "a batch");
     free(ids);
     free(sequences);
     return status;
@@ -231,7 +232,7 @@ static enum nib_status evaluate(struct nib_beam_run *r)
             r->ids[batch.n_tokens] = b->ids[b->n - 1];
             r->sequences[batch.n_tokens++] = b->sequence;
         }
-    return nib_evaluate(r->context, &batch, r->err);
+    return nib_evaluate_part(r->context, &batch, r->err);
 }
 
 static enum nib_status search_all(struct nib_beam_run *r)
@@ -309,6 +310,7 @@ enum nib_status nib_beam_search(struct nib_context *context, const struct nib_mo
         status = nib_beam_check_phrases(&r);
     if (status != NIB_OK)
         return status;
+    nib_evaluation_begin(context);
     find_ends(&r);
     r.n_wanted = (1 + (r.n_ends > 1 ? r.n_ends : 1)) * r.p.n_beams;
     status = allocate(&r);

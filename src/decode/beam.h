@@ -7,6 +7,7 @@
 #define NIB_BEAM_H
 
 #include "common.h"
+#include "evaluation.h"
 #include "logits_rows.h"
 
 #include <math.h>

@@ -6,7 +6,8 @@
 double nib_logprob(const float *logits, size_t n_vocab, int32_t id)
 {
     const int32_t best = nib_argmax(logits, n_vocab);
-    return best < 0 ? -INFINITY : nib_log_softmax(logits, n_vocab, best, id);
+    return best < 0 || !(logits[id] > -INFINITY) ? -INFINITY
+                                                 : nib_log_softmax(logits, n_vocab, best, id);
 }
 
 size_t nib_top_logprobs(const float *logits, size_t n_vocab, size_t n, struct nib_id_logprob *out)

@@ -167,7 +167,8 @@ static void fill_info(struct nib_model *model)
     info->pre_tokenizer = t->pre_tokenizer;
     info->n_vocab = c->n_vocab;
     info->n_source_vocab = model->encoder ? model->encoder->config.n_vocab : c->n_vocab;
-    info->n_tokens = (uint32_t)t->n_vocab;
+    /* A tokenizer of both sides may have more tokens than are decoded. */
+    info->n_tokens = t->n_vocab < c->n_vocab ? (uint32_t)t->n_vocab : c->n_vocab;
     info->n_ctx_train = c->n_ctx;
     info->scales_by_context = c->rope[NIB_ROPE_GLOBAL].scaling == NIB_SCALING_DYNAMIC ||
                               c->rope[NIB_ROPE_GLOBAL].scaling == NIB_SCALING_LONG;

@@ -271,7 +271,10 @@ enum nib_status nib_sequence_fork(struct nib_context *context, uint32_t from, ui
 uint32_t nib_sequence_reuse(struct nib_context *context, uint32_t sequence, const int32_t *ids,
                             size_t n_ids)
 {
-    if (sequence >= context->info.n_sequences || !context->has_cache || context->sources)
+    if (sequence >= context->info.n_sequences)
+        return 0;
+    nib_sequence_truncate(context, sequence, 0);
+    if (!context->has_cache || context->sources)
         return 0;
     if (n_ids > context->info.n_ctx)
         n_ids = context->info.n_ctx;

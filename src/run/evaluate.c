@@ -1,5 +1,6 @@
 /* Evaluation of batches of tokens, in chunks. */
 #include "context.h"
+#include "evaluation.h"
 
 #include <stdlib.h>
 
@@ -130,7 +131,7 @@ static void copy_blocks(void *data, int thread, int n_threads)
     nib_kv_blocks_copy(data, thread, n_threads);
 }
 
-/* Sequences of the batch get room, and what they have computed a name. */
+/* Sequences of the batch get room. */
 static void reserve(struct nib_context *context, const struct nib_batch *batch,
                     const uint32_t *new_lengths)
 {
@@ -145,6 +146,7 @@ static void reserve(struct nib_context *context, const struct nib_batch *batch,
     context->blocks.n_copies = 0;
 }
 
+/* What they have computed can be found by its content. */
 static void learn(struct nib_context *context, const struct nib_batch *batch)
 {
     if (!context->has_cache || context->sources)
@@ -161,21 +163,36 @@ static enum nib_status refresh_sources(struct nib_context *context, const struct
                                        struct nib_error *err)
 {
     enum nib_status status = NIB_OK;
-    for (size_t i = 0; i < batch->n_tokens && status == NIB_OK; i++)
-        if (is_last(batch, i))
-            status =
-                nib_sources_refresh(context, context->source_of[batch_sequence(batch, i)], err);
+    for (size_t i = 0; i < batch->n_tokens && status == NIB_OK; i++) {
+        const uint32_t source = context->source_of[batch_sequence(batch, i)];
+        bool is_fresh = !is_last(batch, i);
+        for (size_t j = 0; j < i && !is_fresh; j++)
+            is_fresh = context->source_of[batch_sequence(batch, j)] == source && is_last(batch, j);
+        if (!is_fresh)
+            status = nib_sources_refresh(context, source, err);
+    }
     return status;
+}
+
+void nib_evaluation_begin(struct nib_context *context)
+{
+    atomic_store(&context->cancel, false);
 }
 
 enum nib_status nib_evaluate(struct nib_context *context, const struct nib_batch *batch,
                              struct nib_error *err)
 {
+    nib_evaluation_begin(context);
+    return nib_evaluate_part(context, batch, err);
+}
+
+enum nib_status nib_evaluate_part(struct nib_context *context, const struct nib_batch *batch,
+                                  struct nib_error *err)
+{
     const size_t n_sequences = context->info.n_sequences;
     uint32_t *lengths = malloc(n_sequences * sizeof(*lengths));
     if (!lengths)
         return nib_fail_memory(err, n_sequences * sizeof(*lengths), "a batch");
-    atomic_store(&context->cancel, false);
     context->n_logits = 0;
     enum nib_status status = check_batch(context, batch, lengths, err);
     if (status == NIB_OK && context->sources && !context->has_cache)

@@ -121,10 +121,17 @@ void nib_kv_blocks_reserve(struct nib_kv_blocks *b, size_t sequence, size_t begi
     }
 }
 
+/* The last one first: the beginning, without which the rest cannot be found, is kept for longest.
+ */
 void nib_kv_blocks_truncate(struct nib_kv_blocks *b, size_t sequence, size_t n)
 {
-    for (size_t s = (n + NIB_SEGMENT - 1) / NIB_SEGMENT; s < b->cache->n_segments; s++)
-        release(b, entry(b, sequence, s));
+    const size_t first = (n + NIB_SEGMENT - 1) / NIB_SEGMENT;
+    for (size_t s = b->cache->n_segments; s-- > first;) {
+        int32_t *block = entry(b, sequence, s);
+        if (*block != NIB_NO_BLOCK)
+            b->blocks[*block].last_used = ++b->clock;
+        release(b, block);
+    }
 }
 
 void nib_kv_blocks_fork(struct nib_kv_blocks *b, size_t from, size_t to, size_t n)
@@ -155,7 +162,11 @@ void nib_kv_blocks_learn(struct nib_kv_blocks *b, size_t sequence, const int32_t
 {
     uint64_t before = 0;
     for (size_t s = 0; (s + 1) * NIB_SEGMENT <= n; s++, ids += NIB_SEGMENT) {
-        struct nib_kv_block *block = &b->blocks[*entry(b, sequence, s)];
+        int32_t *own = entry(b, sequence, s);
+        const int32_t same = b->blocks[*own].is_known ? *own : find_known(b, before, ids);
+        if (same != NIB_NO_BLOCK && same != *own)
+            take(b, own, same);
+        struct nib_kv_block *block = &b->blocks[*own];
         if (!block->is_known) {
             block->is_known = true;
             block->before = before;

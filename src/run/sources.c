@@ -112,16 +112,24 @@ static enum nib_status run_chunk(struct nib_context *context, size_t n, struct n
             s->rows[w->n_rows++] = (struct nib_row){i, j, s->histories[s->chunk[i]][j]};
     if (n == 0)
         return NIB_OK;
-    s->n_last = s->lengths[s->chunk[n - 1]];
     w->is_cancelled[0] = w->is_cancelled[1] = false;
     struct nib_encoding encoding = {w, context->model, &s->cross, s->chunk};
     nib_team_run(context->team, nib_encode_run, &encoding);
     if (!w->is_cancelled[0] && !w->is_cancelled[1])
         return NIB_OK;
-    for (size_t i = 0; i < n; i++)
-        s->lengths[s->chunk[i]] = 0;
-    s->n_last = 0;
     return nib_fail(err, NIB_ERROR_CANCELLED, "the evaluation was cancelled");
+}
+
+/* Sources that are new: after a failure they are empty. */
+static enum nib_status encode_chunk(struct nib_context *context, size_t n, struct nib_error *err)
+{
+    struct nib_sources *s = context->sources;
+    const enum nib_status status = run_chunk(context, n, err);
+    for (size_t i = 0; i < n && status != NIB_OK; i++)
+        s->lengths[s->chunk[i]] = 0;
+    if (n > 0)
+        s->n_last = s->lengths[s->chunk[n - 1]];
+    return status;
 }
 
 /* Tokens of the batch's source that begins at token i. */
@@ -193,21 +201,24 @@ enum nib_status nib_encode_sources(struct nib_context *context, const struct nib
     for (size_t i = 0, n; i < b->n_tokens && status == NIB_OK; i += n) {
         n = count_tokens(b, i);
         if (n_rows + n > room || n_chunk == s->cache.n_sequences) {
-            status = run_chunk(context, n_chunk, err);
+            status = encode_chunk(context, n_chunk, err);
             n_chunk = n_rows = 0;
         }
+        if (status != NIB_OK)
+            break;
         const uint32_t source = b->sequences ? b->sequences[i] : 0;
         set_source(context, source, b->ids + i, n);
         s->chunk[n_chunk++] = source;
         n_rows += n;
     }
-    return status == NIB_OK ? run_chunk(context, n_chunk, err) : status;
+    return status == NIB_OK ? encode_chunk(context, n_chunk, err) : status;
 }
 
 enum nib_status nib_sources_refresh(struct nib_context *context, uint32_t source,
                                     struct nib_error *err)
 {
     context->sources->chunk[0] = source;
+    context->sources->n_last = 0; /* what the last one gave is overwritten */
     return run_chunk(context, 1, err);
 }
 
