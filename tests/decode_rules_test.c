@@ -435,6 +435,7 @@ static void test_top_logprobs_are_the_best_in_order(void **state)
         }
     const float banned[] = {1, -INFINITY};
     assert_true(nib_logprob(banned, 2, 1) == -INFINITY && nib_logprob(banned, 2, 0) == 0);
+    assert_true(nib_logprob((const float[]){-INFINITY, -INFINITY}, 2, 0) == -INFINITY);
 }
 
 int main(void)

@@ -8,6 +8,7 @@
 #include "golden_data.h"
 
 #include "common.h"
+#include "evaluation.h"
 #include "quick.h"
 
 #include <math.h>
@@ -461,6 +462,80 @@ static void test_wrong_sources_and_searches_are_refused(void **state)
     close_stage(&s);
 }
 
+/* ---- what is cancelled ----------------------------------------------------------------------- */
+
+struct watched {
+    struct nib_context *context;
+    size_t n_steps;
+};
+
+static void cancel_second_step(void *data, size_t input, size_t step,
+                               const struct nib_hypothesis *beams, size_t n_beams)
+{
+    struct watched *w = data;
+    (void)input;
+    (void)beams;
+    (void)n_beams;
+    w->n_steps++;
+    if (step == 1)
+        nib_context_cancel(w->context);
+}
+
+static void test_a_search_is_cancelled_between_evaluations(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct nib_error err;
+    struct nib_beam_output out;
+    struct nib_beam_params p;
+    open_stage(&s, "bart", "f32", NULL, 1, 1);
+    struct watched watched = {.context = s.context};
+    const int32_t start = nib_model_info(s.model)->decoder_start_id;
+    const struct nib_beam_input input = {&start, 1, 0};
+    nib_beam_params_init(&p);
+    p.max_new = 20;
+    p.ignores_end = true;
+    p.on_step = cancel_second_step;
+    p.data = &watched;
+    encode(&s, &s.sources[0]);
+    assert_int_equal(nib_beam_search(s.context, s.model, &p, &input, 1, &out, &err),
+                     NIB_ERROR_CANCELLED);
+    assert_int_equal(watched.n_steps, 2);
+    p.on_step = NULL; /* it is over with that search */
+    assert_int_equal(nib_beam_search(s.context, s.model, &p, &input, 1, &out, &err), NIB_OK);
+    nib_beam_outputs_free(&out, 1);
+    close_stage(&s);
+}
+
+/* Without a cache an evaluation encodes again. */
+static void test_a_cancelled_evaluation_keeps_its_source(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct nib_error err;
+    struct nib_context_params p;
+    open_stage(&s, "bart", "f32", NULL, 1, 1);
+    nib_context_free(s.context);
+    nib_context_params_init(&p);
+    p.n_ctx = 64;
+    p.kv_cache = false;
+    assert_int_equal(nib_context_create(&s.context, s.model, &p, &err), NIB_OK);
+    const int32_t start = nib_model_info(s.model)->decoder_start_id;
+    const struct nib_batch batch = {1, &start, NULL, NULL};
+    encode(&s, &s.sources[0]);
+    evaluate(&s, &batch);
+    float *logits = malloc(s.n_vocab * sizeof(*logits));
+    memcpy(logits, nib_logits(s.context, 0), s.n_vocab * sizeof(*logits));
+    nib_sequence_truncate(s.context, 0, 0);
+    nib_context_cancel(s.context);
+    assert_int_equal(nib_evaluate_part(s.context, &batch, &err), NIB_ERROR_CANCELLED);
+    assert_int_equal(nib_sequence_length(s.context, 0), 0);
+    evaluate(&s, &batch);
+    assert_memory_equal(nib_logits(s.context, 0), logits, s.n_vocab * sizeof(*logits));
+    free(logits);
+    close_stage(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -468,6 +543,8 @@ int main(void)
         cmocka_unit_test(test_one_answer_everywhere),
         cmocka_unit_test(test_beams_of_many_are_those_of_each),
         cmocka_unit_test(test_wrong_sources_and_searches_are_refused),
+        cmocka_unit_test(test_a_search_is_cancelled_between_evaluations),
+        cmocka_unit_test(test_a_cancelled_evaluation_keeps_its_source),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -241,6 +241,82 @@ static void test_a_full_context_goes_back_and_on(void **state)
     nib_model_close(model);
 }
 
+/* ---- what is found again ----------------------------------------------------------------------
+ */
+
+static void fill(struct nib_context *context, uint32_t sequence, const int32_t *ids, size_t n)
+{
+    uint32_t sequences[N_CTX];
+    for (size_t i = 0; i < n; i++)
+        sequences[i] = sequence;
+    evaluate(context, &(struct nib_batch){n, ids, sequences, NULL});
+}
+
+static void test_reuse_begins_anew_where_nothing_is_kept(void **state)
+{
+    (void)state;
+    struct model_draft d;
+    static const int32_t ids[] = {3, 1, 4};
+    draft_init(&d);
+    draft_int(&d, "llama.context_length", N_CTX);
+    struct nib_model *model = open_good(&d);
+    struct nib_context *context = make_context(model, (struct shape){1, true, 0, 0});
+    fill(context, 1, ids, 3);
+    assert_int_equal(nib_sequence_reuse(context, 1, ids, 3), 0);
+    assert_int_equal(nib_sequence_length(context, 1), 0);
+    nib_context_free(context);
+    nib_model_close(model);
+}
+
+/* Two sequences of one batch begin alike: what the longer one has is found behind what both have.
+ */
+static void test_the_longest_beginning_is_found(void **state)
+{
+    (void)state;
+    enum { SHORT = 130 };
+    struct model_draft d;
+    int32_t ids[SHORT + N_CTX];
+    uint32_t sequences[SHORT + N_CTX];
+    draft_init(&d);
+    draft_int(&d, "llama.context_length", N_CTX);
+    struct nib_model *model = open_good(&d);
+    struct nib_context *context = make_context(model, (struct shape){.n_threads = 1});
+    for (int i = 0; i < SHORT + N_CTX; i++) {
+        ids[i] = (i < SHORT ? i : i - SHORT) * 7 % (int)nib_model_info(model)->n_vocab;
+        sequences[i] = i >= SHORT;
+    }
+    evaluate(context, &(struct nib_batch){SHORT + N_CTX, ids, sequences, NULL});
+    assert_int_equal(nib_sequence_reuse(context, 2, ids + SHORT, N_CTX), 256);
+    nib_context_free(context);
+    nib_model_close(model);
+}
+
+/* Blocks of texts that are gone are taken from the end. */
+static void test_beginnings_are_kept_for_longest(void **state)
+{
+    (void)state;
+    struct model_draft d;
+    struct nib_context *context;
+    struct nib_context_params p;
+    int32_t ids[3][N_CTX];
+    draft_init(&d);
+    draft_int(&d, "llama.context_length", N_CTX);
+    struct nib_model *model = open_good(&d);
+    for (int i = 0; i < 3 * N_CTX; i++)
+        ids[i / N_CTX][i % N_CTX] = (i + i / N_CTX) * 5 % (int)nib_model_info(model)->n_vocab;
+    nib_context_params_init(&p);
+    p.n_ctx = N_CTX;
+    p.n_sequences = 2; /* 6 blocks */
+    assert_int_equal(nib_context_create(&context, model, &p, NULL), NIB_OK);
+    fill(context, 0, ids[0], N_CTX);
+    nib_sequence_truncate(context, 0, 0);
+    fill(context, 0, ids[1], N_CTX);
+    fill(context, 1, ids[2], 200); /* in the place of two blocks of the first text */
+    assert_int_equal(nib_sequence_reuse(context, 0, ids[0], N_CTX), 128);
+    nib_context_free(context);
+    nib_model_close(model);
+}
+
 static void test_a_wrong_sequence_is_no_copy(void **state)
 {
     (void)state;
@@ -268,6 +344,9 @@ int main(void)
         cmocka_unit_test(test_caches_of_all_types),
         cmocka_unit_test(test_without_a_cache_too),
         cmocka_unit_test(test_a_full_context_goes_back_and_on),
+        cmocka_unit_test(test_reuse_begins_anew_where_nothing_is_kept),
+        cmocka_unit_test(test_the_longest_beginning_is_found),
+        cmocka_unit_test(test_beginnings_are_kept_for_longest),
         cmocka_unit_test(test_a_wrong_sequence_is_no_copy),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

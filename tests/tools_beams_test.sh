@@ -338,6 +338,38 @@ json "the others go on" 'len(rows) == 3 and "error" in rows[1] and len(rows[0]["
 run run "$model" --ids prompts.json -n 3 -c 20 --beams 2 --output json
 json "with beams too" 'len(rows) == 3 and "error" in rows[1] and len(rows[0]["ids"]) == len(rows[2]["ids"]) == 3'
 
+# ---- fewer tokens in answers than in sources ----------------------------------------------------
+
+mkdir fewer
+cp "$toy/tokenizer.json" fewer
+python3 - "$toy" <<'EOF'
+import json, struct, sys
+config = json.load(open(sys.argv[1] + "/config.json"))
+config.update(decoder_vocab_size=60, share_encoder_decoder_embeddings=False, tie_word_embeddings=False)
+json.dump(config, open("fewer/config.json", "w"))
+data = open(sys.argv[1] + "/model.safetensors", "rb").read()
+n = 8 + struct.unpack("<Q", data[:8])[0]
+header = json.loads(data[8:n])
+shared = header.pop("model.shared.weight")
+header.pop("__metadata__", None)
+begin, end = shared["data_offsets"]
+for name, rows in (("model.encoder.embed_tokens.weight", 107), ("model.decoder.embed_tokens.weight", 60),
+                   ("lm_head.weight", 60)):
+    header[name] = {"dtype": "F32", "shape": [rows, 64], "data_offsets": [begin, begin + rows * 64 * 4]}
+body, out = b"", {}
+for name, tensor in header.items():
+    a, b = tensor["data_offsets"]
+    out[name] = dict(tensor, data_offsets=[len(body), len(body) + b - a])
+    body += data[n + a:n + b]
+text = json.dumps(out).encode()
+open("fewer/model.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + body)
+EOF
+for options in '' '--beams 4 --nbest 4' '--beams 4 --beam-rule textbook' '--temp 2 --seed 1'; do
+    # shellcheck disable=SC2086
+    accepts run fewer -p $'A B C\none' -n 8 --ignore-eos --output json $options
+    json "ids of the answer are the decoder's $options" 'len(rows) == 2 and all(max(r["ids"]) < 60 for r in rows)'
+done
+
 # ---- bad input ----------------------------------------------------------------------------------
 
 refuses 2 'beams' run "$toy" -p one --beams 0
