@@ -531,6 +531,39 @@ static void test_report_says_what_each_stage_left(void **state)
     nib_sampler_free(sampler);
 }
 
+/* A temperature of 1 changes nothing, and the report of what comes behind it is the same. */
+static void test_reports_behind_a_temperature(void **state)
+{
+    (void)state;
+    static const char *const orders[] = {"penalties;top_p", "temperature;penalties;top_p"};
+    struct nib_sampler_stage stages[2][2];
+    const int32_t prompt[] = {3, 4, 3};
+    float logits[V];
+    fill_logits(logits, 5);
+    for (size_t k = 0; k < 2; k++) {
+        struct nib_sampler_params params = plain();
+        params.samplers = orders[k];
+        params.temperature = 1;
+        params.top_p = 0.9f;
+        params.repeat_penalty = 1.5f;
+        params.wants_report = true;
+        struct nib_sampler *sampler = sampler_of(&params, V);
+        assert_int_equal(nib_sampler_add_prompt(sampler, prompt, 3, NULL), NIB_OK);
+        choose(sampler, logits);
+        const struct nib_sampler_report *report = nib_sampler_report(sampler);
+        assert_int_equal(report->n_stages, 2 + k);
+        memcpy(stages[k], report->stages + k, sizeof(stages[k]));
+        nib_sampler_free(sampler);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(stages[0][i].n_changed, i == 0 ? 2 : 0);
+        assert_int_equal(stages[1][i].n_changed, stages[0][i].n_changed);
+        assert_int_equal(stages[1][i].n_after, stages[0][i].n_after);
+        assert_true(fabs(stages[1][i].mass - stages[0][i].mass) < 1e-6);
+    }
+    assert_true(stages[0][1].mass < 1);
+}
+
 /* The threshold path: a temperature before top-k changes nothing about what is kept or drawn. */
 static void test_temperature_before_top_k_keeps_the_same(void **state)
 {
@@ -574,6 +607,7 @@ int main(void)
         cmocka_unit_test(test_order_is_settable_with_names_of_others),
         cmocka_unit_test(test_unknown_and_repeated_stages_are_refused),
         cmocka_unit_test(test_report_says_what_each_stage_left),
+        cmocka_unit_test(test_reports_behind_a_temperature),
         cmocka_unit_test(test_temperature_before_top_k_keeps_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

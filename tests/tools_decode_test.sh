@@ -160,6 +160,8 @@ refuses 2 'dry-base' run "$model" -p hi --dry-base 0.5
 refuses 2 'logit-bias' run "$model" -p hi -l 15
 refuses 2 'logit-bias' run "$model" -p hi -l 15+inf
 refuses 2 'logit-bias' run "$model" -p hi -l 15+1e
+accepts run "$model" -p hi -l 20+1e2 -l 15+1e+3 -l 16+1e-5 -n 1 --temp 0 --output json
+json "a bias may have an exponent" 'rows[0]["ids"] == [15]'
 refuses 2 '0 to 999' run "$model" -p hi -l 1000+1
 refuses 2 'bad-words' run "$model" -p hi --bad-words '[[1000]]'
 refuses 2 'bad-words' run "$model" -p hi --bad-words '[[]]'

@@ -7,6 +7,7 @@
 
 #include <yyjson.h>
 
+#include <ctype.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -161,27 +162,39 @@ static void add_bias(struct biases *out, int32_t id, double bias)
     out->list[out->n++] = (struct nib_logit_bias){id, (float)bias};
 }
 
-/* The sign that begins the number at the end of `text`, and the number; NULL if there is none. */
+/* "1.5", "1e-5" or "inf", whole. */
+static bool read_size(const char *text, double *size)
+{
+    char *end;
+    if (strcmp(text, "inf") == 0) {
+        *size = INFINITY;
+        return true;
+    }
+    *size = strtod(text, &end);
+    return (isdigit((unsigned char)*text) || *text == '.') && end > text && !*end &&
+           strspn(text, "0123456789.eE+-") == strlen(text) && isfinite(*size);
+}
+
+/* The sign that begins the number at the end of `text`, and the number; NULL if there is none.  The
+ * number may have a sign in its exponent. */
 static const char *find_bias(const char *text, double *bias)
 {
+    const char *found = NULL;
+    double size;
     for (const char *sign = text + strlen(text); sign-- > text + 1;) {
         if (*sign != '+' && *sign != '-')
             continue;
-        const char *digits = sign + 1;
-        char *end;
-        *bias = strcmp(digits, "inf") == 0 ? INFINITY : strtod(digits, &end);
-        if (isinf(*bias) ? strcmp(digits, "inf") != 0
-                         : !*digits || *end || strspn(digits, "0123456789.") != strlen(digits))
-            return NULL;
-        *bias = *sign == '-' ? -*bias : *bias;
-        return sign;
+        if (!read_size(sign + 1, &size))
+            break;
+        *bias = *sign == '-' ? -size : size;
+        found = sign;
     }
-    return NULL;
+    return found;
 }
 
 static int read_bias(const struct nib_model *model, const char *text, struct biases *out)
 {
-    double bias;
+    double bias = 0;
     const char *sign = find_bias(text, &bias);
     if (!sign || bias == INFINITY)
         return nib_complain(NIB_EXIT_USAGE,

@@ -11,6 +11,7 @@
 #include "logits_rows.h"
 
 #include <math.h>
+#include <sleef.h>
 
 enum { NIB_MAX_BEAMS = 256, NIB_MAX_ENDS = 64, NIB_MAX_PHRASES = 64 };
 
@@ -80,7 +81,7 @@ struct nib_beam_run {
 /* Of a sequence that ends after n ids. */
 static inline double nib_beam_score(const struct nib_beam_run *r, double sum, size_t n)
 {
-    return n > 0 ? sum / pow((double)n, r->p.length_penalty) : sum;
+    return n > 0 ? sum / Sleef_cinz_powd1_u10purec((double)n, r->p.length_penalty) : sum;
 }
 
 static inline bool nib_beam_is_in(const int32_t *ids, size_t n, int32_t id)

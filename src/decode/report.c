@@ -10,9 +10,10 @@ struct nib_reporter *nib_reporter_create(size_t n_vocab)
     if (!r)
         return NULL;
     r->row = calloc(n_vocab, sizeof(*r->row));
-    if (r->row)
+    r->logits = calloc(n_vocab, sizeof(*r->logits));
+    if (r->row && r->logits)
         return r;
-    free(r);
+    nib_reporter_free(r);
     return NULL;
 }
 
@@ -21,6 +22,7 @@ void nib_reporter_free(struct nib_reporter *r)
     if (!r)
         return;
     free(r->row);
+    free(r->logits);
     free(r);
 }
 
@@ -103,21 +105,35 @@ void nib_reporter_start(struct nib_reporter *r, const float *row, size_t n_token
     r->is_row = true;
 }
 
+void nib_reporter_save_candidates(struct nib_reporter *r, const struct nib_candidates *c)
+{
+    memcpy(r->logits, c->logits, c->n * sizeof(*r->logits));
+}
+
+static size_t count_changed(const struct nib_reporter *r, const struct nib_candidates *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->n; i++)
+        n += r->logits[i] < c->logits[i] || r->logits[i] > c->logits[i];
+    return n;
+}
+
 void nib_reporter_stage(struct nib_reporter *r, size_t stage, const struct nib_filter_values *v,
                         const struct nib_candidates *c, const float *row, size_t n_tokens)
 {
-    const bool reshapes = stage == NIB_FILTER_TEMPERATURE || stage >= NIB_FILTER_COUNT;
+    const bool is_edit = stage >= NIB_FILTER_COUNT, scales = stage == NIB_FILTER_TEMPERATURE;
     struct nib_sampler_stage *out = add(r, nib_stage_name(stage), v ? v->value : 0);
     out->n_before = r->before.n;
     if (v && nib_filter_is_random((enum nib_filter)stage))
         out->random = v->random;
-    if (!reshapes) {
+    if (!is_edit && !scales)
         out->mass = mass_left(&r->before, c);
+    /* Only a temperature that is the same for all can go before ids are left out unseen. */
+    if (!scales || v->range > 0)
         r->is_row = false;
-    }
-    r->before = r->is_row ? row_remains(row, n_tokens, v ? v->value : 1) : candidates_remains(c);
+    r->before = r->is_row ? row_remains(row, n_tokens, v->value) : candidates_remains(c);
     out->n_after = r->before.n;
-    out->n_changed = reshapes ? out->n_after : 0;
+    out->n_changed = is_edit ? count_changed(r, c) : scales ? out->n_after : 0;
 }
 
 void nib_reporter_end(struct nib_reporter *r, double random)

@@ -20,7 +20,8 @@ struct nib_reporter {
     struct nib_remains before; /* the next stage */
     bool is_row;               /* candidates do not hold all of that yet */
     bool is_filled;
-    float *row; /* [n_vocab] before the stage */
+    float *row;     /* [n_vocab] before a stage that changes the row */
+    double *logits; /* [n_vocab] of the candidates before one that edits these */
 };
 
 /* NULL without memory. */
@@ -34,8 +35,10 @@ void nib_reporter_save(struct nib_reporter *r, const float *row, size_t n_vocab)
 void nib_reporter_row(struct nib_reporter *r, const char *name, double value, const float *row,
                       size_t n_tokens);
 
-/* Then the row is what stages work on, and each says when it is done. */
+/* Then the row is what stages work on, and each says when it is done; one that edits candidates
+ * saves them before. */
 void nib_reporter_start(struct nib_reporter *r, const float *row, size_t n_tokens);
+void nib_reporter_save_candidates(struct nib_reporter *r, const struct nib_candidates *c);
 void nib_reporter_stage(struct nib_reporter *r, size_t stage, const struct nib_filter_values *v,
                         const struct nib_candidates *c, const float *row, size_t n_tokens);
 void nib_reporter_end(struct nib_reporter *r, double random);

@@ -303,6 +303,8 @@ static enum nib_status draw(struct nib_sampler *s, const struct nib_row *row, si
         nib_reporter_start(s->reporter, row->logits, row->n);
     for (size_t i = first; i < s->chain.n; i++) {
         const size_t stage = s->chain.stages[i];
+        if (s->reporter && stage >= NIB_FILTER_COUNT)
+            nib_reporter_save_candidates(s->reporter, &s->candidates);
         const enum nib_status status = apply(s, stage, err);
         if (status != NIB_OK)
             return status;

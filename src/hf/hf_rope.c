@@ -7,6 +7,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <sleef.h>
 #include <stdlib.h>
 
 enum { MAX_ROTATED = 65536 }; /* far beyond what is run: more is refused later */
@@ -36,7 +37,7 @@ static void read_llama3(struct nib_hf_config *c, yyjson_val *rope, double base)
         return;
     c->rope_freqs = new_floats(c, c->n_rot / 2);
     for (uint32_t i = 0; c->rope_freqs && i < c->n_rot / 2; i++) {
-        const double wave = 2 * M_PI * pow(base, 2.0 * i / c->n_rot);
+        const double wave = 2 * M_PI * Sleef_cinz_powd1_u10purec(base, 2.0 * i / c->n_rot);
         const double smooth = (context / wave - low) / (high - low);
         const double divisor = wave < context / high  ? 1
                                : wave > context / low ? factor
@@ -91,7 +92,10 @@ static void read_longrope(struct nib_hf_config *c, yyjson_val *rope)
     const double factor = nib_hf_float(c, rope, "factor", c->n_ctx / original);
     c->rope_long = read_factors(c, rope, "long_factor");
     c->rope_short = read_factors(c, rope, "short_factor");
-    const double grown = factor > 1 && original > 1 ? sqrt(1 + log(factor) / log(original)) : 1;
+    const double grown =
+        factor > 1 && original > 1
+            ? sqrt(1 + Sleef_cinz_logd1_u10purec(factor) / Sleef_cinz_logd1_u10purec(original))
+            : 1;
     /* No rope.scaling.factor: llama.cpp would divide positions by it. */
     nib_hf_put_int(c, "rope.scaling.original_context_length", (uint32_t)original);
     nib_hf_put_float(c, "rope.scaling.attn_factor",
@@ -101,7 +105,7 @@ static void read_longrope(struct nib_hf_config *c, yyjson_val *rope)
 /* 0.1 m ln(factor) + 1 */
 static double yarn_growth(double factor, double m)
 {
-    return factor > 1 ? 0.1 * m * log(factor) + 1 : 1;
+    return factor > 1 ? 0.1 * m * Sleef_cinz_logd1_u10purec(factor) + 1 : 1;
 }
 
 static void read_yarn(struct nib_hf_config *c, yyjson_val *rope)
@@ -172,7 +176,7 @@ static uint32_t round_up(struct nib_hf_config *c, uint32_t n, double base)
 {
     c->rope_freqs = new_floats(c, n / 2 + 1);
     for (uint32_t i = 0; c->rope_freqs && i < n / 2 + 1; i++)
-        c->rope_freqs[i] = (float)pow(base, 2.0 * i / n - 2.0 * i / (n + 1));
+        c->rope_freqs[i] = (float)Sleef_cinz_powd1_u10purec(base, 2.0 * i / n - 2.0 * i / (n + 1));
     return n + 1;
 }
 

@@ -16,7 +16,8 @@ struct nib_pack_keeper;
 struct nib_tokenizer;
 struct nib_step;
 
-/* ---- numbers from the file, checked against one table of ranges (config.c) ------------------- */
+/* ---- numbers from the file, checked against one table of ranges (config_keys.c)
+ * ------------------- */
 
 enum {
     NIB_MAX_GROUP = 128, /* query heads that share a KV head */

@@ -61,7 +61,7 @@ enum nib_status nib_sources_refresh(struct nib_context *context, uint32_t source
 enum nib_kv nib_cache_type(enum nib_kv_type type);
 
 /* Sizes of the sources' memory into *n_bytes; or an error that names what does not fit.  Then
- * nib_sources_create(). */
+ * nib_sources_allocate(). */
 enum nib_status nib_sources_plan(struct nib_context *context,
                                  const struct nib_context_params *params, uint64_t *n_bytes,
                                  struct nib_error *err);
