@@ -370,6 +370,27 @@ for options in '' '--beams 4 --nbest 4' '--beams 4 --beam-rule textbook' '--temp
     json "ids of the answer are the decoder's $options" 'len(rows) == 2 and all(max(r["ids"]) < 60 for r in rows)'
 done
 
+# One token's embedding is no number: lines that read it have no result, the others what they have alone.
+printf 'A B\tB A\nC\tX C D\nD\tD E\n' >pairs
+grep -v X pairs >good
+accepts score fewer --type f32 --logprobs -f good
+cp out expected
+python3 - "$(ids_of X)" <<'EOF'
+import json, struct, sys
+data = bytearray(open("fewer/model.safetensors", "rb").read())
+n = 8 + struct.unpack("<Q", data[:8])[0]
+at = n + json.loads(data[8:n])["model.decoder.embed_tokens.weight"]["data_offsets"][0] + int(sys.argv[1]) * 64 * 4
+data[at:at + 4] = struct.pack("<f", float("nan"))
+open("fewer/model.safetensors", "wb").write(data)
+EOF
+for options in '' '-np 1' '-b 2'; do
+    # shellcheck disable=SC2086
+    run score fewer --type f32 --logprobs -f pairs $options
+    check "a line without a result is an error $options" [ $code = 1 ]
+    json "that says why" 'len(rows) == 3 and rows[1]["line"] == 1 and "not a finite number" in rows[1]["error"]'
+    check "and the others have theirs" [ "$(sed 2d out)" = "$(cat expected)" ]
+done
+
 # ---- bad input ----------------------------------------------------------------------------------
 
 refuses 2 'beams' run "$toy" -p one --beams 0

@@ -23,6 +23,8 @@ struct scoring {
     bool *wants_logits;
     size_t *owners; /* [n_rows] index into lines->ids of the token that a row gave */
     size_t n_tokens, n_wanted;
+    bool is_numeric; /* its evaluation failed with NIB_ERROR_NUMERIC, of which nothing was said yet
+                      */
 
     /* of the lines in work, a place for each token: of the one with the index i of lines->ids at
      * i - base */
@@ -108,7 +110,11 @@ static int batch_flush(struct scoring *s)
     struct nib_error err;
     if (s->n_tokens == 0)
         return NIB_EXIT_OK;
-    if (nib_evaluate(s->context, &batch, &err) != NIB_OK)
+    const enum nib_status status = nib_evaluate(s->context, &batch, &err);
+    s->is_numeric = status == NIB_ERROR_NUMERIC;
+    if (s->is_numeric)
+        return nib_exit_code(status);
+    if (status != NIB_OK)
         return nib_complain_error(&err);
     return nib_interrupt_seen() ? NIB_EXIT_INTERRUPT : read_rows(s);
 }
@@ -137,8 +143,9 @@ static int encode_sources(struct scoring *s, size_t first, size_t n)
 }
 
 /* The lines [first, first + n), each in a sequence of its own. */
-static int evaluate(struct scoring *s, size_t first, size_t n)
+static int evaluate_together(struct scoring *s, size_t first, size_t n)
 {
+    s->n_tokens = s->n_wanted = 0;
     int exit_code = s->sources ? encode_sources(s, first, n) : NIB_EXIT_OK;
     for (size_t slot = 0; slot < n && exit_code == NIB_EXIT_OK; slot++) {
         const size_t begin = line_begin(s, first + slot);
@@ -154,6 +161,25 @@ static int evaluate(struct scoring *s, size_t first, size_t n)
         }
     }
     return exit_code == NIB_EXIT_OK ? batch_flush(s) : exit_code;
+}
+
+/* Logits that are no numbers end a batch: then the lines one by one, so that only those whose own
+ * they are have no result. */
+static int evaluate(struct scoring *s, size_t first, size_t n)
+{
+    int exit_code = evaluate_together(s, first, n);
+    if (exit_code == NIB_EXIT_OK || !s->is_numeric)
+        return exit_code;
+    exit_code = NIB_EXIT_OK;
+    for (size_t line = first; line < first + n && exit_code == NIB_EXIT_OK; line++) {
+        exit_code = evaluate_together(s, line, 1);
+        if (exit_code == NIB_EXIT_OK || !s->is_numeric)
+            continue;
+        for (size_t i = 0; i < line_length(s, line); i++)
+            s->logprobs[line_begin(s, line) - s->base + i] = NAN;
+        exit_code = NIB_EXIT_OK;
+    }
+    return exit_code;
 }
 
 /* ---- results -------------------------------------------------------------------------------- */
@@ -206,9 +232,8 @@ static void find_error(const struct scoring *s, size_t line, char *out, size_t s
     for (size_t i = count_given(s, line); i < n && !*out; i++)
         if (isnan(s->logprobs[line_begin(s, line) + i - s->base]))
             snprintf(out, size,
-                     "a logit before token %zu is not a number: the model's weights hold values "
-                     "that are not numbers; get the model file again or use another",
-                     i);
+                     "a logit is not a finite number: the model's weights are too large for this "
+                     "text, or hold values that are not numbers; get the file again");
 }
 
 static int print_line(struct scoring *s, size_t line)
