@@ -304,14 +304,13 @@ static void test_biases_are_added_and_ban(void **state)
     params.n_logit_bias = 2;
     sampler = sampler_of(&params, 4);
     assert_int_equal(choose(sampler, logits), 0);
-    const float *row;
-    assert_int_equal(nib_sampler_edit(sampler, logits, &row, NULL), NIB_OK);
+    const float *row = sampler->row;
     assert_true(row[0] == 4.5f && row[1] == -INFINITY && row[2] == 4 && row[3] == 3);
     nib_sampler_free(sampler);
     params.n_logit_bias = 4;
     sampler = sampler_of(&params, 4);
-    assert_int_equal(nib_sampler_edit(sampler, logits, &row, NULL), NIB_OK);
-    assert_true(isfinite(row[2]));
+    choose(sampler, logits);
+    assert_true(isfinite(sampler->row[2]));
     nib_sampler_free(sampler);
 }
 
@@ -360,44 +359,6 @@ static void test_ids_that_do_not_exist_are_refused(void **state)
     params.n_end_ids = 1;
     assert_int_equal(nib_sampler_create(&sampler, &params, 4, &err), NIB_ERROR_ARGUMENT);
     assert_non_null(strstr(err.message, "end_ids 0"));
-}
-
-/* ---- beams ---------------------------------------------------------------------------------- */
-
-/* A sampler that took over another one's past goes on as that one does. */
-static void test_a_copied_past_is_the_past(void **state)
-{
-    (void)state;
-    enum { V = 9 };
-    const int32_t ids[] = {2, 3, 4};
-    const struct nib_id_list words[] = {{ids, 3}, {ids, 2}};
-    struct nib_sampler_params params;
-    nib_sampler_params_init(&params);
-    params.mirostat = 2;
-    params.dry_multiplier = 0.5f;
-    params.repeat_penalty = 1.2f;
-    params.frequency_penalty = 0.1f;
-    params.repeat_last_n = 10;
-    params.bad_words = words;
-    params.n_bad_words = 2;
-    params.end_ids = ids;
-    params.n_end_ids = 1;
-    params.min_length = 40;
-    float logits[V];
-    for (int i = 0; i < V; i++)
-        logits[i] = (float)(i % 4);
-    for (int n_before = 0; n_before < 60; n_before += 7) {
-        struct nib_sampler *from = sampler_of(&params, V), *to = sampler_of(&params, V);
-        for (int i = 0; i < n_before; i++)
-            choose(from, logits);
-        for (int i = 0; i < 30; i++) /* another past */
-            assert_int_equal(nib_sampler_accept(to, i % V, NULL), NIB_OK);
-        assert_int_equal(nib_sampler_copy_past(to, from, NULL), NIB_OK);
-        for (int i = 0; i < 50; i++)
-            assert_int_equal(choose(to, logits), choose(from, logits));
-        nib_sampler_free(from);
-        nib_sampler_free(to);
-    }
 }
 
 /* ---- log-probabilities ---------------------------------------------------------------------- */
@@ -450,7 +411,6 @@ int main(void)
         cmocka_unit_test(test_biases_are_added_and_ban),
         cmocka_unit_test(test_everything_banned_is_an_error),
         cmocka_unit_test(test_ids_that_do_not_exist_are_refused),
-        cmocka_unit_test(test_a_copied_past_is_the_past),
         cmocka_unit_test(test_top_logprobs_are_the_best_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,18 +104,3 @@ struct nib_edits nib_penalties_edits(const struct nib_penalties *p)
 {
     return (struct nib_edits){.n = p->n_seen, .ids = p->seen, .edit = penalise, .self = p};
 }
-
-void nib_penalties_copy(struct nib_penalties *to, const struct nib_penalties *from)
-{
-    assert(to->n_vocab == from->n_vocab && to->params.last_n == from->params.last_n);
-    for (size_t i = 0; i < to->n_seen; i++)
-        to->counts[to->seen[i]] = (struct count){0};
-    for (size_t i = 0; i < from->n_seen; i++)
-        to->counts[from->seen[i]] = from->counts[from->seen[i]];
-    memcpy(to->seen, from->seen, from->n_seen * sizeof(*to->seen));
-    if (from->params.last_n > 0)
-        memcpy(to->ring, from->ring, (size_t)from->params.last_n * sizeof(*to->ring));
-    to->n_seen = from->n_seen;
-    to->n_ring = from->n_ring;
-    to->next = from->next;
-}

@@ -30,7 +30,4 @@ void nib_penalties_see(struct nib_penalties *p, int32_t id, bool is_output);
 
 struct nib_edits nib_penalties_edits(const struct nib_penalties *p); /* until the next id */
 
-/* Make `to` what `from` is; both were made from the same params. */
-void nib_penalties_copy(struct nib_penalties *to, const struct nib_penalties *from);
-
 #endif

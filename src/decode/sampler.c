@@ -145,33 +145,6 @@ enum nib_status nib_sampler_add_prompt(struct nib_sampler *sampler, const int32_
     return NIB_OK;
 }
 
-enum nib_status nib_sampler_accept(struct nib_sampler *s, int32_t id, struct nib_error *err)
-{
-    if (s->keeps_history && nib_history_reserve(&s->history, 1, err) != NIB_OK)
-        return NIB_ERROR_MEMORY;
-    see(s, id, true);
-    s->n_choices++;
-    return NIB_OK;
-}
-
-enum nib_status nib_sampler_copy_past(struct nib_sampler *to, const struct nib_sampler *from,
-                                      struct nib_error *err)
-{
-    assert(to->n_vocab == from->n_vocab && !to->penalties == !from->penalties &&
-           to->keeps_history == from->keeps_history);
-    to->history.n = 0;
-    if (nib_history_reserve(&to->history, from->history.n, err) != NIB_OK)
-        return NIB_ERROR_MEMORY;
-    if (from->history.n > 0)
-        memcpy(to->history.ids, from->history.ids, from->history.n * sizeof(*to->history.ids));
-    to->history.n = from->history.n;
-    if (from->penalties)
-        nib_penalties_copy(to->penalties, from->penalties);
-    to->n_choices = from->n_choices;
-    memcpy(to->values, from->values, sizeof(to->values));
-    return NIB_OK;
-}
-
 /* ---- a row ---------------------------------------------------------------------------------- */
 
 static enum nib_status edits_of(struct nib_sampler *s, size_t stage, struct nib_edits *out,
@@ -238,15 +211,6 @@ static enum nib_status prepare_row(struct nib_sampler *s, const float *logits, b
         *n_done = i + 1;
     }
     return NIB_OK;
-}
-
-enum nib_status nib_sampler_edit(struct nib_sampler *s, const float *logits, const float **out,
-                                 struct nib_error *err)
-{
-    size_t n_done;
-    if (s->reporter)
-        nib_reporter_begin(s->reporter);
-    return prepare_row(s, logits, true, out, &n_done, err);
 }
 
 /* ---- the candidates ------------------------------------------------------------------------- */

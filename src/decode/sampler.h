@@ -38,16 +38,4 @@ void nib_sampler_fill_description(struct nib_sampler *s);
 /* Do the numbers of s->params put this stage to work? */
 bool nib_sampler_uses_stage(const struct nib_sampler *s, size_t stage);
 
-/* ---- for beam search ------------------------------------------------------------------------ */
-
-/* The logits after constraints, penalties and DRY, which a search adds up instead of drawing from;
- * valid until the next call. */
-enum nib_status nib_sampler_edit(struct nib_sampler *s, const float *logits, const float **out,
-                                 struct nib_error *err);
-/* What a search chose in the sampler's place. */
-enum nib_status nib_sampler_accept(struct nib_sampler *s, int32_t id, struct nib_error *err);
-/* Give `to` the past of `from`; both were made from the same params and n_vocab. */
-enum nib_status nib_sampler_copy_past(struct nib_sampler *to, const struct nib_sampler *from,
-                                      struct nib_error *err);
-
 #endif
