@@ -216,6 +216,12 @@ void nib_kernels_init_matmul_neon(struct nib_kernels *k);
 void nib_kernels_init_matmul_dotprod(struct nib_kernels *k);
 void nib_kernels_init_matmul_i8mm(struct nib_kernels *k);
 
+/* Whole vectors of 16 values that hold n. */
+static inline size_t nib_pad16(size_t n)
+{
+    return (n + 15) & ~(size_t)15;
+}
+
 /* Combine 16 partial sums: s[i] += s[i + 8], then + 4, + 2, + 1 (rule 4). */
 static inline float nib_sum16(const float partial[16])
 {

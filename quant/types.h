@@ -51,6 +51,11 @@ struct nib_type_info {
     uint32_t n_bytes;  /* of a block */
 };
 
+static inline bool nib_type_is_float(enum nib_type type)
+{
+    return type == NIB_TYPE_F32 || type == NIB_TYPE_F16 || type == NIB_TYPE_BF16;
+}
+
 /* NULL for numbers that name no type (never assigned, or withdrawn). */
 const struct nib_type_info *nib_type_info(uint32_t type);
 

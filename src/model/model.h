@@ -16,11 +16,11 @@ struct nib_pack_keeper;
 struct nib_tokenizer;
 struct nib_step;
 
-/* ---- numbers from the file, checked against one table of ranges (config_keys.c)
- * ------------------- */
+/* ---- numbers from the file, checked by config_keys.c ----------------------------------------- */
 
 enum {
     NIB_MAX_GROUP = 128, /* query heads that share a KV head */
+    NIB_MAX_HEAD = 512,  /* width of a head */
     NIB_MAX_EXPERTS_USED = 64,
 };
 

@@ -48,11 +48,6 @@ static size_t row_bytes(enum nib_type type, size_t n_cols)
     return n_cols / info->n_values * info->n_bytes;
 }
 
-static bool is_float_type(enum nib_type type)
-{
-    return type == NIB_TYPE_F32 || type == NIB_TYPE_F16 || type == NIB_TYPE_BF16;
-}
-
 /* Rows can be packed as they lie. */
 static bool is_direct(const struct nib_pack_item *item)
 {
@@ -105,7 +100,7 @@ static void convert_rows(struct job *job, const struct nib_pack_item *item,
 {
     const size_t n_cols = item->matrix.n_cols, n_bytes = row_bytes(item->type, n_cols);
     const struct nib_gguf_tensor *t = item->tensor;
-    if (is_float_type(t->type)) {
+    if (nib_type_is_float(t->type)) {
         for (int r = 0; r < n; r++)
             nib_tensor_floats(t, rows[r], 0, n_cols, s->floats + (size_t)r * n_cols);
     } else {

@@ -66,11 +66,6 @@ static enum nib_status check_whole(const struct nib_gguf *gguf, struct nib_error
     return NIB_OK;
 }
 
-static bool is_float(enum nib_type type)
-{
-    return type == NIB_TYPE_F32 || type == NIB_TYPE_F16 || type == NIB_TYPE_BF16;
-}
-
 /* Before any work is done. */
 static enum nib_status check_tensor(const struct task *task, const struct nib_gguf_tensor *tensor,
                                     enum nib_type type, struct nib_error *err)
@@ -83,7 +78,7 @@ static enum nib_status check_tensor(const struct task *task, const struct nib_gg
                         "%s: tensor %s: type %s cannot be converted; quantise from an F16, BF16 or "
                         "F32 file of this model",
                         nib_gguf_path(task->gguf), tensor->name, name);
-    if (!is_float(tensor->type) && !task->params.allow_requantize)
+    if (!nib_type_is_float(tensor->type) && !task->params.allow_requantize)
         return nib_fail(err, NIB_ERROR_ARGUMENT,
                         "%s: tensor %s is quantised already (%s), and once more would lose more; "
                         "quantise from an F16, BF16 or F32 file, or allow it (--allow-requantize)",

@@ -116,11 +116,6 @@ static enum nib_status add_matrix(struct nib_weight_plan *p, const char *name, s
     return status;
 }
 
-static bool is_float_type(enum nib_type type)
-{
-    return type == NIB_TYPE_F32 || type == NIB_TYPE_F16 || type == NIB_TYPE_BF16;
-}
-
 static enum nib_status fail_vector_type(const struct nib_weight_plan *p,
                                         const struct nib_gguf_tensor *t)
 {
@@ -137,7 +132,7 @@ static enum nib_status add_vector(struct nib_weight_plan *p, const char *name, s
     const struct nib_gguf_tensor *t = nib_gguf_find(p->gguf, name);
     if (!t)
         return NIB_OK;
-    if (!is_float_type(t->type))
+    if (!nib_type_is_float(t->type))
         return fail_vector_type(p, t);
     const enum nib_status status = check_vector(p, t, values.total);
     if (status == NIB_OK)
@@ -155,7 +150,7 @@ static enum nib_status add_table(struct nib_weight_plan *p, const char *name, ui
                                  uint32_t n_cols, const float **to)
 {
     const struct nib_gguf_tensor *t = nib_gguf_find(p->gguf, name);
-    if (!is_float_type(t->type))
+    if (!nib_type_is_float(t->type))
         return fail_vector_type(p, t);
     const enum nib_status status = check_matrix(p, t, 1, n_rows, n_cols);
     if (status == NIB_OK)

@@ -28,11 +28,6 @@ static const struct nib_mix *find_mix(const char *name)
     return nib_mix_find(name);
 }
 
-static bool is_float_type(enum nib_type type)
-{
-    return type == NIB_TYPE_F32 || type == NIB_TYPE_F16 || type == NIB_TYPE_BF16;
-}
-
 /*
  * What the file's tensors become: `name` is a type or mix.  Without one they stay as they are, but
  * those of a Hugging Face folder become int8.  What is quantised already stays so, unless floats
@@ -60,7 +55,7 @@ static enum nib_status choose_types(enum nib_type *types, const struct nib_gguf 
     const enum nib_status status =
         nib_quantize_plan(choices, gguf, mix, &(struct nib_quantize_params){0}, err);
     for (size_t i = 0; i < n && status == NIB_OK; i++)
-        if (is_float_type(types[i]) || is_float_type(mix->type))
+        if (nib_type_is_float(types[i]) || nib_type_is_float(mix->type))
             types[i] = choices[i].type;
     free(choices);
     return status;

@@ -3,14 +3,9 @@
 #include <math.h>
 #include <string.h>
 
-static size_t pad16(size_t n)
-{
-    return (n + 15) & ~(size_t)15;
-}
-
 size_t nib_attend_place(struct nib_attend *a, size_t d, uint8_t *memory)
 {
-    const size_t n = NIB_MAX_QUERIES, width = pad16(d);
+    const size_t n = NIB_MAX_QUERIES, width = nib_pad16(d);
     float *p = (float *)(void *)memory;
     a->q = p, p += n * width;
     a->scores = p, p += n * NIB_TILE;
@@ -115,21 +110,21 @@ static void score(struct nib_attend *a, const struct tile *t)
                                    .next = t->values,
                                    .n_rows = n,
                                    .n_inner = (c->d + 3) / 4 * 4,
-                                   .n_cols = pad16(t->n_keys)};
+                                   .n_cols = nib_pad16(t->n_keys)};
         a->kernels->dots(&d);
         return;
     }
     enum nib_kv type = c->type_k;
-    const void *keys = widened(a, t->keys, &type, c->d * pad16(t->n_keys), n);
+    const void *keys = widened(a, t->keys, &type, c->d * nib_pad16(t->n_keys), n);
     a->kernels->scores[type](scores, NIB_TILE, a->q + t->begin * c->d_padded, c->d_padded, keys,
-                             c->d * 16, t->values, n, c->d, pad16(t->n_keys));
+                             c->d * 16, t->values, n, c->d, nib_pad16(t->n_keys));
 }
 
 /* The terms of query i, over all lanes that its softmax reads. */
 static void add_terms(struct nib_attend *a, const struct tile *t, size_t i)
 {
     const struct nib_attention_rule *rule = a->rule;
-    const size_t n = pad16(t->to[i]), head = a->head + i % a->group;
+    const size_t n = nib_pad16(t->to[i]), head = a->head + i % a->group;
     const int64_t distance = (int64_t)t->first - (int64_t)(a->position + i / a->group);
     float *s = a->scores + i * NIB_TILE;
     if (rule->soft_cap > 0)

@@ -15,13 +15,7 @@
 
 enum {
     MANY_QUERIES = 66, /* as many as fit beside a tile of keys in L1 and L2; a multiple of 6 */
-    MAX_HEAD = 512,    /* see config.c */
 };
-
-static size_t pad16(size_t n)
-{
-    return (n + 15) & ~(size_t)15;
-}
 
 static size_t group_size(const struct nib_config *c)
 {
@@ -51,7 +45,7 @@ struct attention {
 
 static size_t place_attention(struct attention *a, size_t d, uint8_t *memory)
 {
-    const size_t n = NIB_MAX_QUERIES * pad16(d);
+    const size_t n = NIB_MAX_QUERIES * nib_pad16(d);
     a->segment = (float *)(void *)memory;
     a->total = a->segment + n;
     return 2 * n * sizeof(float) + nib_attend_place(&a->attend, d, (uint8_t *)(a->total + n));
@@ -67,7 +61,7 @@ size_t nib_attention_scratch_bytes(const struct nib_config *config)
  * [group]. */
 size_t nib_attention_partial_floats(const struct nib_config *c)
 {
-    return pad16(group_size(c) * (pad16(c->d_head) + 2));
+    return nib_pad16(group_size(c) * (nib_pad16(c->d_head) + 2));
 }
 
 static bool is_cross(const struct attention *a)
@@ -129,7 +123,7 @@ static void load_queries(struct attention *a, const struct run *run, size_t head
 static void leave_bias_out(const struct attention *a, float *k, size_t segment, size_t head)
 {
     const float *scale = nib_key_bias_scale(a->key_bias, a->step->layer, head);
-    float mean[MAX_HEAD];
+    float mean[NIB_MAX_HEAD];
     key_mean(a, mean, segment, head);
     for (size_t i = 0; i < a->cache->d; i++)
         k[i] = k[i] / scale[i] - mean[i];
@@ -141,7 +135,7 @@ static void store_owned(const struct attention *a)
     const struct nib_step *s = a->step;
     const struct nib_work *w = s->work;
     const struct nib_config *c = &w->model->config;
-    float k[MAX_HEAD];
+    float k[NIB_MAX_HEAD];
     for (size_t r = 0; r < w->n_rows; r++) {
         const size_t position = w->rows[r].position, segment = position / NIB_SEGMENT;
         for (size_t head = 0; head < c->n_kv_heads; head++) {
@@ -220,7 +214,7 @@ static const uint8_t *segment_memory(const struct attention *a, const struct run
 static void attend_segment(struct attention *a, const struct run *run, size_t segment, size_t head,
                            float *sums)
 {
-    float mean[MAX_HEAD];
+    float mean[NIB_MAX_HEAD];
     if (a->key_bias) {
         key_mean(a, mean, segment, head);
         a->step->kernels->hadamard(mean, a->cache->d, nib_kv_block(a->cache->d));

@@ -12,11 +12,6 @@
 #include <math.h>
 #include <sleef.h>
 
-static size_t pad16(size_t n)
-{
-    return (n + 15) & ~(size_t)15;
-}
-
 /* ---- routing --------------------------------------------------------------------------------- */
 
 /* The n best by score, ties to the lower expert, then in ascending order, with the probabilities of
@@ -164,7 +159,7 @@ static void combine(struct nib_step *s, const struct nib_moe_weights *m,
     struct nib_work *w = s->work;
     const struct nib_routing *t = &w->routing;
     const struct nib_config *c = &w->model->config;
-    const size_t k = c->n_experts_used, gate = pad16(c->n_experts);
+    const size_t k = c->n_experts_used, gate = nib_pad16(c->n_experts);
     size_t begin, end;
     nib_share(w->n_rows, 1, s->thread, s->n_threads, &begin, &end);
     for (size_t r = begin; r < end; r++) {
@@ -201,7 +196,7 @@ void nib_step_experts(struct nib_step *s, const struct nib_norm *norm,
     struct nib_work *w = s->work;
     const struct nib_config *c = &w->model->config;
     struct nib_buffer gate_column = w->routing.scores;
-    gate_column.data += pad16(c->n_experts);
+    gate_column.data += nib_pad16(c->n_experts);
     const struct nib_linear *inputs[] = {&m->router, &m->shared_gate, &m->shared.gate,
                                          &m->shared.up};
     const struct nib_product products[] = {{&m->router, w->routing.scores, false},

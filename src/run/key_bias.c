@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-enum { MAX_HEAD = 512 }; /* see config.c */
-
 bool nib_key_bias_in(const struct nib_attention_weights *w)
 {
     return w->k.b && !w->k_norm.norm.w && !(w->rule.soft_cap > 0) &&
@@ -72,7 +70,7 @@ static void find_spread(float *spread, const float *c, const float *s, size_t n,
 static void init_layer(const struct nib_key_bias *kb, const struct nib_model *model, size_t layer)
 {
     const struct nib_attention_weights *w = &model->layers[layer].attn;
-    float spread[MAX_HEAD] = {0};
+    float spread[NIB_MAX_HEAD] = {0};
     if (!nib_key_bias_in(w))
         return;
     if (w->rope != NIB_ROPE_NONE && kb->n_pairs > 0)

@@ -1,10 +1,9 @@
 #include "kv_cache.h"
+#include "model.h" /* NIB_MAX_HEAD */
 
 #include "checked.h"
 
 #include <string.h>
-
-enum { MAX_HEAD = 512 }; /* see config.c */
 
 static size_t tile_bytes(enum nib_kv type, size_t n_floats, size_t n_codes)
 {
@@ -40,7 +39,7 @@ bool nib_kv_cache_shape(struct nib_kv_cache *c, size_t n_ctx)
 static float turned_codes(const struct nib_kernels *kernels, int8_t *codes, const float *x,
                           size_t d)
 {
-    float turned[MAX_HEAD];
+    float turned[NIB_MAX_HEAD];
     memcpy(turned, x, d * sizeof(*x));
     kernels->hadamard(turned, d, nib_kv_block(d));
     return kernels->codes8(codes, turned, d);
@@ -61,13 +60,13 @@ static void store_key(const struct nib_kv_cache *c, const struct nib_kernels *ke
         for (size_t i = 0; i < c->d; i++)
             keys[i * 16] = k[i];
     } else if (c->type_k == NIB_CACHE_F16) {
-        uint16_t half[MAX_HEAD];
+        uint16_t half[NIB_MAX_HEAD];
         uint16_t *keys = (uint16_t *)(void *)tile + at + lane;
         kernels->to_f16(half, k, c->d);
         for (size_t i = 0; i < c->d; i++)
             keys[i * 16] = half[i];
     } else {
-        int8_t codes[MAX_HEAD + 3] = {0};
+        int8_t codes[NIB_MAX_HEAD + 3] = {0};
         nib_kv_key_scales(c, tile)[key] = turned_codes(kernels, codes, k, c->d);
         for (size_t i = 0; i < c->d; i += 4)
             memcpy(tile + at + (i * 4 + lane) * 4, codes + i, 4);
@@ -82,7 +81,7 @@ static void store_value(const struct nib_kv_cache *c, const struct nib_kernels *
     } else if (c->type_v == NIB_CACHE_F16) {
         kernels->to_f16((uint16_t *)(void *)tile + key * c->d_padded, v, c->d);
     } else {
-        int8_t codes[MAX_HEAD];
+        int8_t codes[NIB_MAX_HEAD];
         nib_kv_value_scales(c, tile)[key] = turned_codes(kernels, codes, v, c->d);
         uint8_t *column = tile + key / 4 * 4 * c->d_padded + key % 4;
         for (size_t i = 0; i < c->d; i++)
