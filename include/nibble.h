@@ -558,7 +558,8 @@ struct nib_beam_params {
     uint32_t no_repeat_ngram; /* n > 0: no n ids come twice in a row of the output or prefix */
     uint32_t min_new;         /* no end before this many other ids; default 0 */
     /* Beams in groups, which avoid what earlier groups take in a step: log-probability -
-     * diversity_penalty for each of their beams that took the id (Vijayakumar et al. 2018). */
+     * diversity_penalty for each of their beams that took the id (Vijayakumar et al. 2018).  Each
+     * group stops by itself; the best of all are given. */
     uint32_t n_groups; /* divides n_beams; default 1 */
     double diversity_penalty;
     const int32_t *bad_ids; /* never chosen, beside the model's own */

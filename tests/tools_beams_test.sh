@@ -159,6 +159,29 @@ accepts run "$folders/llama-gqa" -p 'The quick brown fox' --beams 4 -n 20 --forc
 json "by another vocabulary too, and the sign between alternatives as a text" \
     '" house" in rows[0]["text"] and "|" in rows[0]["text"]'
 
+# Groups as transformers has them (tests/data/make_groups.py).
+number=0
+while IFS= read -r wanted; do
+    number=$((number + 1))
+    echo "$wanted" >wanted.json
+    options=$(python3 -c '
+import json
+w = json.load(open("wanted.json"))
+json.dump([w["source"]], open("source.json", "w"))
+print("--beams", w["num_beams"], "--beam-groups", w["num_beam_groups"], "--nbest", w["num_return_sequences"],
+      "--diversity-penalty", w["diversity_penalty"], "--length-penalty", w["length_penalty"],
+      "--early-stopping", str(w["early_stopping"]).lower(), "--no-repeat-ngram-size", w["no_repeat_ngram_size"],
+      "--repeat-penalty", w["repetition_penalty"], "--min-length", w["min_new_tokens"], "-n", w["max_new_tokens"])')
+    name=$(python3 -c 'import json; print(json.load(open("wanted.json"))["model"])')
+    # shellcheck disable=SC2086
+    accepts run "$folders/$name" --ids source.json $exact --output json $options
+    json "groups, case $number" \
+        'all(len(rows[0].get("nbest", rows)) == len(w["best"]) and a["ids"] == b["ids"] and a["ended"] == b["ended"]
+             and abs(a["score"] - b["score"]) <= 1e-4 * max(1, abs(b["score"]))
+             for w in [json.load(open("wanted.json"))] for a, b in zip(rows[0].get("nbest", rows), w["best"]))'
+done <"$here/data/groups.json"
+check "there were groups" [ $number = 12 ]
+
 cp -r "$toy" forced
 sed -i 's/"eos_token_id": 2,/&"forced_eos_token_id": 2,/' forced/config.json
 accepts run forced -p 'A B C' -n 3 --output json

@@ -128,10 +128,11 @@ void nib_beam_sort(struct nib_beam_candidate *candidates, size_t n);
 void nib_beam_grow(const struct nib_beam_run *r, struct nib_beam *to, const struct nib_beam *from,
                    const struct nib_beam_candidate *c);
 
-/* beam_step.c: into the list of ended ones, if it is among the n_beams best; without a candidate
- * the beam as it is. */
+/* beam_step.c: into the list of ended ones, if it is among the best of its group, as many as that
+ * has beams; without a candidate the beam as it is. */
 void nib_beam_add_ended(const struct nib_beam_run *r, struct nib_search *s,
-                        const struct nib_beam *from, const struct nib_beam_candidate *c);
+                        const struct nib_beam *from, const struct nib_beam_candidate *c,
+                        uint32_t group);
 
 /* beam_forced.c: fails where the phrases make no sense; finds r->longest_phrase and so on. */
 enum nib_status nib_beam_check_phrases(struct nib_beam_run *r);

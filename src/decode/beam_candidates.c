@@ -107,11 +107,11 @@ static double adjusted(const struct nib_beam_run *r, const struct nib_beam_input
                        const struct nib_beam *b, struct nib_id_logprob t)
 {
     double x = t.logprob;
-    if (r->p.repeat_penalty != 1 && was_seen(in, b, t.id))
-        x = x < 0 ? x * r->p.repeat_penalty : x / r->p.repeat_penalty;
     for (size_t i = 0; i < r->n_taken; i++)
         if ((int32_t)r->taken[i] == t.id)
             x -= r->p.diversity_penalty;
+    if (r->p.repeat_penalty != 1 && was_seen(in, b, t.id))
+        x = x < 0 ? x * r->p.repeat_penalty : x / r->p.repeat_penalty;
     return x;
 }
 

@@ -266,12 +266,12 @@ static void end_all(const struct nib_beam_run *r, struct nib_search *s, size_t n
         return;
     for (size_t i = 0; i < n; i++)
         if (chosen[i]->bank == all) {
-            nib_beam_add_ended(r, s, &s->beams[chosen[i]->beam], chosen[i]);
+            nib_beam_add_ended(r, s, &s->beams[chosen[i]->beam], chosen[i], 0);
             n_whole++;
         }
     for (size_t i = 0; i < n && n_whole < r->p.n_best; i++)
         if (chosen[i]->bank != all)
-            nib_beam_add_ended(r, s, &s->beams[chosen[i]->beam], chosen[i]);
+            nib_beam_add_ended(r, s, &s->beams[chosen[i]->beam], chosen[i], 0);
 }
 
 void nib_beam_select_forced(struct nib_beam_run *r, struct nib_search *s, size_t input,
@@ -288,7 +288,7 @@ void nib_beam_select_forced(struct nib_beam_run *r, struct nib_search *s, size_t
         if (!c[i].is_end || must_end)
             c[n++] = c[i];
         else if (i < r->p.n_beams && is_whole(r, &from->progress))
-            nib_beam_add_ended(r, s, from, &c[i]);
+            nib_beam_add_ended(r, s, from, &c[i], 0);
     }
     if (!must_end)
         n = add_all_steps(r, input, tops, n);

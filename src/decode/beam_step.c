@@ -42,47 +42,99 @@ void nib_beam_grow(const struct nib_beam_run *r, struct nib_beam *to, const stru
 }
 
 void nib_beam_add_ended(const struct nib_beam_run *r, struct nib_search *s,
-                        const struct nib_beam *from, const struct nib_beam_candidate *c)
+                        const struct nib_beam *from, const struct nib_beam_candidate *c,
+                        uint32_t group)
 {
-    const size_t k = r->p.n_beams;
     const double score =
         c ? nib_beam_score(r, c->sum, from->n + 1) : nib_beam_score(r, from->sum, from->n);
-    size_t at = s->n_ended;
-    while (at > 0 && nib_beam_score(r, s->ended[at - 1].sum, s->ended[at - 1].n) < score)
-        at--;
-    if (at == k)
+    size_t n_own = 0, worst = 0;
+    for (size_t i = 0; i < s->n_ended; i++)
+        if (s->ended[i].group == group) {
+            n_own++;
+            worst = i;
+        }
+    if (n_own < r->p.n_beams / r->p.n_groups)
+        worst = s->n_ended++;
+    else if (!(nib_beam_score(r, s->ended[worst].sum, s->ended[worst].n) < score))
         return;
-    const struct nib_beam last = s->ended[s->n_ended < k ? s->n_ended : k - 1];
-    if (s->n_ended < k)
-        s->n_ended++;
-    memmove(s->ended + at + 1, s->ended + at, (s->n_ended - at - 1) * sizeof(*s->ended));
-    s->ended[at] = last; /* its memory */
+    const struct nib_beam place = s->ended[worst]; /* its memory */
+    size_t at = 0;
+    while (at < worst && nib_beam_score(r, s->ended[at].sum, s->ended[at].n) >= score)
+        at++;
+    memmove(s->ended + at + 1, s->ended + at, (worst - at) * sizeof(*s->ended));
+    s->ended[at] = place;
     if (c)
         nib_beam_grow(r, &s->ended[at], from, c);
     else
         copy_beam(&s->ended[at], from);
+    s->ended[at].group = group;
+}
+
+/* Could a beam that has `best` after n ids still become one of its group's ended ones? */
+static bool is_settled(const struct nib_beam_run *r, const struct nib_search *s, uint32_t group,
+                       double best, size_t n)
+{
+    const struct nib_beam *worst = NULL;
+    size_t n_own = 0;
+    for (size_t i = 0; i < s->n_ended; i++)
+        if (s->ended[i].group == group) {
+            n_own++;
+            worst = &s->ended[i];
+        }
+    if (n_own < r->p.n_beams / r->p.n_groups)
+        return false;
+    if (r->p.early_stopping == NIB_STOP_AT_ONCE)
+        return true;
+    const bool could_grow = r->p.early_stopping == NIB_STOP_NEVER && r->p.length_penalty > 0;
+    return nib_beam_score(r, best, could_grow ? s->max_new : n) <=
+           nib_beam_score(r, worst->sum, worst->n);
 }
 
 /* The beams of a group, from its candidates by sum. */
 static void select_running(struct nib_beam_run *r, struct nib_search *s, size_t n_candidates,
-                           size_t group, size_t *n_next)
+                           size_t *n_next)
 {
-    const size_t size = r->p.n_beams / r->p.n_groups, end = *n_next + size;
+    const bool is_last = s->beams[0].n + 1 == s->max_new;
+    nib_beam_sort(r->candidates, n_candidates);
+    for (size_t i = 0; i < n_candidates && i < r->n_wanted; i++) {
+        const struct nib_beam_candidate *c = &r->candidates[i];
+        const struct nib_beam *from = &s->beams[c->beam];
+        if (c->is_end || is_last) {
+            if (i < r->p.n_beams)
+                nib_beam_add_ended(r, s, from, c, 0);
+        } else if (*n_next < r->p.n_beams) {
+            nib_beam_grow(r, &s->next[(*n_next)++], from, c);
+        }
+    }
+}
+
+/* A group has a list of ended ones for itself, and runs no more once that is settled; at the
+ * maximum length those that run join it. */
+static void select_of_group(struct nib_beam_run *r, struct nib_search *s, size_t n_candidates,
+                            uint32_t group, size_t *n_next)
+{
+    const size_t size = r->p.n_beams / r->p.n_groups, begin = *n_next;
     const bool is_last = s->beams[0].n + 1 == s->max_new;
     nib_beam_sort(r->candidates, n_candidates);
     for (size_t i = 0; i < n_candidates && i < r->n_wanted / r->p.n_groups; i++) {
         const struct nib_beam_candidate *c = &r->candidates[i];
         const struct nib_beam *from = &s->beams[c->beam];
-        if (c->is_end || is_last) {
+        if (c->is_end) {
             if (i < size)
-                nib_beam_add_ended(r, s, from, c);
-        } else if (*n_next < end) {
+                nib_beam_add_ended(r, s, from, c, group);
+        } else if (*n_next < begin + size) {
             struct nib_beam *to = &s->next[(*n_next)++];
             nib_beam_grow(r, to, from, c);
-            to->group = (uint32_t)group;
+            to->group = group;
             r->taken[r->n_taken++] = (uint32_t)c->id;
         }
     }
+    const bool is_over =
+        n_candidates > 0 && is_settled(r, s, group, r->candidates[0].sum, s->beams[0].n + 1);
+    for (size_t i = begin; i < *n_next && is_last && !is_over; i++)
+        nib_beam_add_ended(r, s, &s->next[i], NULL, group);
+    if (is_over || is_last)
+        *n_next = begin;
 }
 
 static void select_textbook(struct nib_beam_run *r, struct nib_search *s, size_t n_candidates,
@@ -145,19 +197,14 @@ static bool is_finished(const struct nib_beam_run *r, const struct nib_search *s
         }
         return all_ended || longest == s->max_new;
     }
-    if (s->n_ended < r->p.n_beams)
+    if (r->p.n_groups > 1)
         return false;
-    if (r->p.early_stopping == NIB_STOP_AT_ONCE)
-        return true;
     double best = s->beams[0].sum;
     for (size_t i = 1; i < s->n_beams; i++)
         best = s->beams[i].sum > best ? s->beams[i].sum : best;
     if (r->p.n_phrases > 0)
         best = s->best_sum;
-    const bool could_grow = r->p.early_stopping == NIB_STOP_NEVER && r->p.length_penalty > 0;
-    const struct nib_beam *worst = &s->ended[s->n_ended - 1];
-    return nib_beam_score(r, best, could_grow ? s->max_new : n) <=
-           nib_beam_score(r, worst->sum, worst->n);
+    return is_settled(r, s, 0, best, n);
 }
 
 /* No id may follow any beam, and none has ended: what they have is what is found. */
@@ -165,7 +212,7 @@ static void end_here(const struct nib_beam_run *r, struct nib_search *s)
 {
     const bool is_empty = s->beams[0].n == 0;
     for (size_t i = 0; i < s->n_beams && r->p.rule == NIB_BEAMS_HF && !is_empty; i++)
-        nib_beam_add_ended(r, s, &s->beams[i], NULL);
+        nib_beam_add_ended(r, s, &s->beams[i], NULL, s->beams[i].group);
     if (r->p.rule == NIB_BEAMS_HF || is_empty)
         s->n_beams = 0;
     s->is_done = true;
@@ -188,8 +235,10 @@ enum nib_status nib_beam_step(struct nib_beam_run *r, size_t input, size_t *row)
                 nib_beam_extend(r, s, input, i, tops[i], &n_candidates);
         if (r->p.n_phrases > 0)
             nib_beam_select_forced(r, s, input, tops, n_candidates, &n_next);
+        else if (r->p.n_groups > 1)
+            select_of_group(r, s, n_candidates, group, &n_next);
         else if (r->p.rule == NIB_BEAMS_HF)
-            select_running(r, s, n_candidates, group, &n_next);
+            select_running(r, s, n_candidates, &n_next);
         else
             select_textbook(r, s, n_candidates, &n_next);
     }
