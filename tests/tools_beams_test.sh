@@ -450,6 +450,15 @@ refuses 2 '16, which is banned' run "$toy" -p one --beams 4 --force-ids 16 --bad
 refuses 2 'need 3 new ids' run "$toy" -p one --beams 4 --force-ids 5,6,7 -n 2
 refuses 2 'takes ids only' run "$folders/marian" --ids ids.json --beams 4 --force-words A
 refuses 2 'no source' run "$toy" -f /dev/null
+printf 'A B\0C\nD E\n' >zero
+refuses 3 'text 1 has a zero byte' run "$toy" -f zero
+echo '["A", "B\u0000C"]' >zero.json
+refuses 3 'text 2 has a zero byte' run "$toy" -f zero.json
+refuses 3 'zero byte' run "$model" -f zero
+if [ -e /dev/full ]; then
+    "$nibble" run "$toy" -p A --trace >/dev/full 2>err
+    check "a trace that cannot be written" [ $? = 1 ]
+fi
 refuses 2 'conversation' run "$toy" -p one -cnv
 refuses 2 'with an encoder' run "$model" -p one --decoder-ids begin.json
 refuses 2 'no conversations' chat "$toy"

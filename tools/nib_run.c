@@ -112,6 +112,15 @@ static int check_arguments(void)
     return args.prompt ? nib_check_argument("the prompt", args.prompt) : NIB_EXIT_OK;
 }
 
+/* A zero byte would end the text before its end. */
+static int check_zeros(const struct nib_buffer *text, size_t line)
+{
+    if (text->n_bytes == 0 || !memchr(text->data, 0, text->n_bytes))
+        return NIB_EXIT_OK;
+    return nib_complain(NIB_EXIT_FILE, "text %zu has a zero byte; take it out, as with tr -d '\\0'",
+                        line);
+}
+
 static int read_prompt_text(struct nib_buffer *out)
 {
     *out = (struct nib_buffer){0};
@@ -123,7 +132,7 @@ static int read_prompt_text(struct nib_buffer *out)
     /* Editors and echo end text with a newline that nobody means. */
     if (exit_code == NIB_EXIT_OK && out->n_bytes > 0 && out->data[out->n_bytes - 1] == '\n')
         out->data[--out->n_bytes] = 0;
-    return exit_code;
+    return exit_code == NIB_EXIT_OK ? check_zeros(out, 1) : exit_code;
 }
 
 /* Replaces the prompt by the conversation that it begins. */
@@ -171,6 +180,8 @@ static int read_sources(const struct nib_model *model, const struct nib_language
         exit_code = nib_read_texts(args.prompt_file, &texts);
     if (exit_code == NIB_EXIT_OK && texts.n_texts == 0)
         exit_code = nib_complain(NIB_EXIT_USAGE, "no source to read; give some text");
+    for (size_t i = 0; i < texts.n_texts && exit_code == NIB_EXIT_OK; i++)
+        exit_code = check_zeros(&texts.texts[i], i + 1);
     if (exit_code == NIB_EXIT_OK)
         exit_code = nib_run_lines_from_sources(out, model, &texts, languages);
     nib_texts_free(&texts);

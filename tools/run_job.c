@@ -123,6 +123,8 @@ static int generate(struct work *w, size_t n, struct nib_answer *answers)
         exit_code = write_answers(w, answers, n);
     if (exit_code != NIB_EXIT_OK)
         return exit_code;
+    if (status == NIB_ERROR_CANCELLED && !nib_interrupt_seen())
+        return NIB_EXIT_RUNTIME; /* standard output is gone, which has had its sentence */
     if (status != NIB_OK)
         return nib_complain_error(&err);
     for (size_t i = 0; i < n; i++)
