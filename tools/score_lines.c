@@ -23,8 +23,7 @@ struct scoring {
     bool *wants_logits;
     size_t *owners; /* [n_rows] index into lines->ids of the token that a row gave */
     size_t n_tokens, n_wanted;
-    bool is_numeric; /* its evaluation failed with NIB_ERROR_NUMERIC, of which nothing was said yet
-                      */
+    bool is_numeric; /* it failed with NIB_ERROR_NUMERIC, of which nothing was said yet */
 
     /* of the lines in work, a place for each token: of the one with the index i of lines->ids at
      * i - base */
@@ -146,6 +145,7 @@ static int encode_sources(struct scoring *s, size_t first, size_t n)
 static int evaluate_together(struct scoring *s, size_t first, size_t n)
 {
     s->n_tokens = s->n_wanted = 0;
+    s->is_numeric = false;
     int exit_code = s->sources ? encode_sources(s, first, n) : NIB_EXIT_OK;
     for (size_t slot = 0; slot < n && exit_code == NIB_EXIT_OK; slot++) {
         const size_t begin = line_begin(s, first + slot);

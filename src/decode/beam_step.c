@@ -41,19 +41,27 @@ void nib_beam_grow(const struct nib_beam_run *r, struct nib_beam *to, const stru
     nib_beam_progress_add(r, &to->progress, c->id);
 }
 
+/* Those of the group, and where the worst of them is. */
+static size_t count_ended(const struct nib_search *s, uint32_t group, size_t *worst)
+{
+    size_t n = 0;
+    *worst = 0;
+    for (size_t i = 0; i < s->n_ended; i++)
+        if (s->ended[i].group == group) {
+            n++;
+            *worst = i;
+        }
+    return n;
+}
+
 void nib_beam_add_ended(const struct nib_beam_run *r, struct nib_search *s,
                         const struct nib_beam *from, const struct nib_beam_candidate *c,
                         uint32_t group)
 {
     const double score =
         c ? nib_beam_score(r, c->sum, from->n + 1) : nib_beam_score(r, from->sum, from->n);
-    size_t n_own = 0, worst = 0;
-    for (size_t i = 0; i < s->n_ended; i++)
-        if (s->ended[i].group == group) {
-            n_own++;
-            worst = i;
-        }
-    if (n_own < r->p.n_beams / r->p.n_groups)
+    size_t worst;
+    if (count_ended(s, group, &worst) < r->p.n_beams / r->p.n_groups)
         worst = s->n_ended++;
     else if (!(nib_beam_score(r, s->ended[worst].sum, s->ended[worst].n) < score))
         return;
@@ -74,20 +82,14 @@ void nib_beam_add_ended(const struct nib_beam_run *r, struct nib_search *s,
 static bool is_settled(const struct nib_beam_run *r, const struct nib_search *s, uint32_t group,
                        double best, size_t n)
 {
-    const struct nib_beam *worst = NULL;
-    size_t n_own = 0;
-    for (size_t i = 0; i < s->n_ended; i++)
-        if (s->ended[i].group == group) {
-            n_own++;
-            worst = &s->ended[i];
-        }
-    if (n_own < r->p.n_beams / r->p.n_groups)
+    size_t worst;
+    if (count_ended(s, group, &worst) < r->p.n_beams / r->p.n_groups)
         return false;
     if (r->p.early_stopping == NIB_STOP_AT_ONCE)
         return true;
     const bool could_grow = r->p.early_stopping == NIB_STOP_NEVER && r->p.length_penalty > 0;
     return nib_beam_score(r, best, could_grow ? s->max_new : n) <=
-           nib_beam_score(r, worst->sum, worst->n);
+           nib_beam_score(r, s->ended[worst].sum, s->ended[worst].n);
 }
 
 /* The beams of a group, from its candidates by sum. */
